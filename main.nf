@@ -1,0 +1,70 @@
+// HistoGEx: what a tissue slide says about gene expression.
+// Parameters become channels here, five subworkflows do the work; each process wraps one command line of bin/.
+
+include { helpText; paramsJson; validatedParams } from './subworkflows/params.nf'
+include { estimateText } from './subworkflows/estimate.nf'
+include { COHORT       } from './subworkflows/cohort.nf'
+include { SLIDES       } from './subworkflows/slides.nf'
+include { FEATURES     } from './subworkflows/features.nf'
+include { EXPLAIN      } from './subworkflows/explain.nf'
+include { REPORT       } from './subworkflows/report.nf'
+
+workflow {
+    if ("${params.help}".toBoolean()) {
+        println(helpText())
+        System.exit(0)
+    }
+    if ("${params.version}".toBoolean()) {
+        println("HistoGEx ${workflow.manifest.version}")
+        System.exit(0)
+    }
+    def opts = validatedParams(params)
+    if (opts.estimate) {
+        println(estimateText(opts))
+        System.exit(0)
+    }
+    file("${opts.outdir}/pipeline_info/params.json").with { path ->
+        path.parent.mkdirs()
+        path.text = paramsJson(opts)
+    }
+
+    COHORT(opts)
+
+    ch_summaries = channel.empty()
+    ch_status = channel.value([])
+    ch_losses = COHORT.out.losses
+    ch_versions = COHORT.out.versions
+    if (!opts.features) {
+        SLIDES(COHORT.out.sheet, COHORT.out.slides, opts)
+        ch_summaries = SLIDES.out.summaries
+        ch_status = SLIDES.out.status
+        ch_losses = ch_losses.mix(SLIDES.out.losses)
+        ch_versions = ch_versions.mix(SLIDES.out.versions)
+    }
+
+    FEATURES(ch_summaries, COHORT.out.donors, COHORT.out.expression, opts)
+    EXPLAIN(FEATURES.out.features, FEATURES.out.expression, opts)
+
+    REPORT(
+        COHORT.out.tables,
+        ch_losses.mix(FEATURES.out.losses, EXPLAIN.out.losses),
+        ch_status,
+        EXPLAIN.out.tables,
+        FEATURES.out.features,
+        FEATURES.out.expression,
+        COHORT.out.truth,
+        ch_versions.mix(FEATURES.out.versions, EXPLAIN.out.versions),
+        opts,
+    )
+
+    workflow.onComplete = {
+        def stats = workflow.stats
+        println("HistoGEx: ${workflow.success ? 'done' : 'stopped'} after ${workflow.duration}: ${stats.succeedCount} tasks run, ${stats.cachedCount} cached, ${stats.failedCount} failed")
+        if (workflow.success) {
+            println("Report: ${opts.outdir}/multiqc_report.html")
+        }
+        else {
+            println("Why: ${workflow.errorReport ?: workflow.errorMessage ?: 'see .nextflow.log'}")
+        }
+    }
+}

@@ -1,0 +1,41 @@
+// Slide summaries (or tables of slide-level features) of a tissue -> one row a donor, all encoders.
+process AGGREGATE_FEATURES {
+    tag "${meta.id}"
+    label 'process_low'
+
+    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+
+    input:
+    tuple val(meta), val(table), path(sources, stageAs: 'sources?/*')
+    val features_name // encoder name of a feature table; '' for summaries
+
+    output:
+    tuple val(meta), path("${meta.id}.h5ad"), emit: features, optional: true
+    path "${meta.id}.aggregate.dropped.tsv", emit: dropped
+    path 'versions.yml', emit: versions
+
+    script:
+    def from = features_name ? "--tables ${sources} --features-name ${features_name}" : '--summaries .'
+    """
+    # bin: @@aggregate_features@@
+    cat > cohort.tsv << 'END_OF_TABLE'
+    ${table.replace('\n', '\n    ')}
+    END_OF_TABLE
+
+    aggregate_features.py \\
+        --cohort cohort.tsv \\
+        --tissue-id ${meta.tissue_id} \\
+        --size ${meta.size} ${from} \\
+        --out ${meta.id}.h5ad \\
+        --dropped ${meta.id}.aggregate.dropped.tsv
+
+    hx_versions.py --process '${task.process}' anndata h5py numpy pandas > versions.yml
+    """
+
+    stub:
+    """
+    touch ${meta.id}.h5ad
+    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.aggregate.dropped.tsv
+    echo '"AGGREGATE_FEATURES": {python: stub}' > versions.yml
+    """
+}

@@ -1,0 +1,54 @@
+// Join slides, donors and RNA samples; folds and batches; every loss in dropped.tsv, every fault of the input at once.
+process CHECK_COHORT {
+    label 'process_low'
+
+    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+
+    input:
+    path samplesheet
+    path features, stageAs: 'features?/*'
+    val missing   // text of a table: sample, reason
+    path expression, stageAs: 'expression?/*'
+    path covariates, stageAs: 'covariates?/*'
+    path exclude
+    val settings  // [expression unit, tissues, slide batches, seed]
+
+    output:
+    path 'slides.tsv', emit: slides
+    path 'cohort.tsv', emit: cohort
+    path 'matching.tsv', emit: matching
+    path 'dropped.tsv', emit: dropped
+    path 'versions.yml', emit: versions
+
+    script:
+    def with_sheet = samplesheet ? "--samplesheet ${samplesheet}" : ''
+    def with_features = features ? "--features ${features}" : ''
+    def with_covariates = covariates ? "--covariates ${covariates}" : ''
+    def with_exclude = exclude ? "--exclude ${exclude}" : ''
+    def with_tissues = settings[1] ? "--tissues '${settings[1].replace("'", '')}'" : ''
+    """
+    # bin: @@check_cohort@@
+    cat > missing.tsv << 'END_OF_TABLE'
+    ${missing.replace('\n', '\n    ')}
+    END_OF_TABLE
+
+    check_cohort.py ${with_sheet} ${with_features} \\
+        --missing missing.tsv \\
+        --expression ${expression} \\
+        --expression-unit ${settings[0]} ${with_covariates} ${with_exclude} ${with_tissues} \\
+        --slide-batches ${settings[2]} \\
+        --seed ${settings[3]} \\
+        --outdir .
+
+    hx_versions.py --process '${task.process}' pandas pyarrow anndata > versions.yml
+    """
+
+    stub:
+    """
+    printf 'sample\\tdonor\\ttissue\\ttissue_id\\tslide\\tmpp\\tbatch\\nGTEX-STUB1-0126\\tGTEX-STUB1\\tLung\\tLung\\tslides/GTEX-STUB1-0126.tif\\t0.5\\tLung.b0\\n' > slides.tsv
+    printf 'donor\\ttissue\\ttissue_id\\tsamples\\trna_sample\\tfold\\nGTEX-STUB1\\tLung\\tLung\\tGTEX-STUB1-0126\\tGTEX-STUB1-0126-SM-1\\t0\\n' > cohort.tsv
+    printf 'tissue_id\\tdonors\\nLung\\t1\\n' > matching.tsv
+    printf 'id\\tkind\\tstage\\treason\\n' > dropped.tsv
+    echo '"CHECK_COHORT": {python: stub}' > versions.yml
+    """
+}

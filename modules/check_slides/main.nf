@@ -1,0 +1,38 @@
+// Status of every slide in one table; stops the run when too many failed.
+process CHECK_SLIDES {
+    label 'process_single'
+
+    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+
+    input:
+    val table // text of slides.tsv
+    path status
+    val max_failed
+
+    output:
+    path 'slide_status.tsv', emit: status
+    val true, emit: passed
+    path 'versions.yml', emit: versions
+
+    script:
+    """
+    # bin: @@check_slides@@
+    cat > slides.tsv << 'END_OF_TABLE'
+    ${table.replace('\n', '\n    ')}
+    END_OF_TABLE
+
+    check_slides.py \\
+        --slides slides.tsv \\
+        --status ${status} \\
+        --max-failed-slides ${max_failed} \\
+        --outdir .
+
+    hx_versions.py --process '${task.process}' pandas > versions.yml
+    """
+
+    stub:
+    """
+    printf 'sample\\tstatus\\n' > slide_status.tsv
+    echo '"CHECK_SLIDES": {python: stub}' > versions.yml
+    """
+}

@@ -1,0 +1,56 @@
+// One decode of each slide of a batch -> features of all patch sizes by all encoders, and their summary.
+process EXTRACT_FEATURES {
+    tag "${meta.id}"
+    label 'process_high'
+    label 'process_gpu'
+
+    container "${params.container_registry}histogex/encode:0.1.0-${task.accelerator ? 'cuda' : 'cpu'}"
+
+    input:
+    tuple val(meta), val(table), path(slides, stageAs: 'slides?/*'), path(patches, stageAs: 'patches?/*')
+    path encoders
+    val settings // map: resize, micro_batch, save_patch_features
+
+    output:
+    tuple val(meta), path('summaries/*.summary.h5', arity: '0..*'), emit: summaries
+    path '*px/features_*/*.h5', emit: features, optional: true
+    path "${meta.id}.extract.tsv", emit: status
+    path "${meta.id}.extract.dropped.tsv", emit: dropped
+    path 'versions.yml', emit: versions
+
+    script:
+    def device = task.accelerator ? 'cuda' : 'cpu'
+    // A task that ran out of device memory (exit 75) tries again with half the patches a pass: the same result.
+    def micro_batch = Math.max(1, settings.micro_batch.intdiv(1 << (task.attempt - 1)))
+    """
+    # bin: @@extract_features@@
+    cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
+    ${table.replace('\n', '\n    ')}
+    END_OF_TABLE
+
+    extract_features.py \\
+        --slides ${meta.id}.slides.tsv \\
+        --slide-dir . \\
+        --patches . \\
+        --encoders ${encoders} \\
+        --resize ${settings.resize} \\
+        --save-patch-features ${settings.save_patch_features} \\
+        --micro-batch ${micro_batch} \\
+        --threads ${task.cpus} \\
+        --device ${device} \\
+        --batch-id ${meta.id} \\
+        --outdir .
+
+    hx_versions.py --process '${task.process}' numpy onnxruntime opencv-python-headless openslide-python h5py > versions.yml
+    """
+
+    stub:
+    def samples = table.readLines().drop(1).collect { line -> line.tokenize('\t')[0] }
+    """
+    mkdir -p summaries
+    for sample in ${samples.join(' ')}; do touch summaries/\$sample.summary.h5; done
+    printf 'sample\\tstatus\\n' > ${meta.id}.extract.tsv
+    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.extract.dropped.tsv
+    echo '"EXTRACT_FEATURES": {python: stub}' > versions.yml
+    """
+}

@@ -1,0 +1,36 @@
+// An encoder as one ONNX file: preprocessing inside, metadata with it. The only task here that starts TensorFlow.
+process PREPARE_ENCODER {
+    tag "${name}"
+    label 'process_low'
+
+    container "${params.container_registry}histogex/deep:0.1.0-cpu"
+
+    input:
+    val name
+    path weights // weights file; [] for seeded random weights
+    val sha256   // expected SHA-256 of the weights file, or ''
+    val seed
+
+    output:
+    path "${name}.onnx", emit: encoder
+    path 'versions.yml', emit: versions
+
+    script:
+    def with_sha256 = sha256 ? "--weights-sha256 ${sha256}" : ''
+    """
+    # bin: @@prepare_encoder@@
+    prepare_encoder.py \\
+        --encoder ${name} \\
+        --weights ${weights ?: 'random'} ${with_sha256} \\
+        --seed ${seed} \\
+        --out ${name}.onnx
+
+    hx_versions.py --process '${task.process}' keras onnx tf2onnx > versions.yml
+    """
+
+    stub:
+    """
+    touch ${name}.onnx
+    echo '"PREPARE_ENCODER": {python: stub}' > versions.yml
+    """
+}

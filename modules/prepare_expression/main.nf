@@ -1,0 +1,43 @@
+// Expression of a tissue's donors: log2(x+1), and the rank-inverse-normal layer that tests use.
+process PREPARE_EXPRESSION {
+    tag "${meta.id}"
+    label 'process_medium'
+
+    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+
+    input:
+    tuple val(meta), val(table), path(expression, stageAs: 'expression?/*')
+    path genes
+    val unit
+
+    output:
+    tuple val(meta), path("${meta.id}.expression.h5ad"), emit: expression
+    path "${meta.id}.expression.dropped.tsv", emit: dropped
+    path 'versions.yml', emit: versions
+
+    script:
+    def with_genes = genes ? "--genes ${genes}" : ''
+    """
+    # bin: @@prepare_expression@@
+    cat > cohort.tsv << 'END_OF_TABLE'
+    ${table.replace('\n', '\n    ')}
+    END_OF_TABLE
+
+    prepare_expression.py \\
+        --expression ${expression} \\
+        --expression-unit ${unit} \\
+        --cohort cohort.tsv \\
+        --tissue-id ${meta.id} ${with_genes} \\
+        --out ${meta.id}.expression.h5ad \\
+        --dropped ${meta.id}.expression.dropped.tsv
+
+    hx_versions.py --process '${task.process}' anndata numpy pandas pyarrow scipy > versions.yml
+    """
+
+    stub:
+    """
+    touch ${meta.id}.expression.h5ad
+    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.expression.dropped.tsv
+    echo '"PREPARE_EXPRESSION": {python: stub}' > versions.yml
+    """
+}

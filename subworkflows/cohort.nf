@@ -1,0 +1,102 @@
+// Who is analysed: slides, donors and RNA samples joined, every loss listed.
+
+include { pathList        } from './params.nf'
+include { SIMULATE_COHORT } from '../modules/simulate_cohort/main.nf'
+include { PREPARE_GTEX    } from '../modules/prepare_gtex/main.nf'
+include { CHECK_COHORT    } from '../modules/check_cohort/main.nf'
+
+// Rows of a table with a header; the separator is the one that the header holds most of.
+def sheetRows(sheet) {
+    def header = sheet.withReader { reader -> reader.readLine() } ?: ''
+    def separator = ['\t', ';', ','].max { s -> header.count(s) }
+    return sheet.splitCsv(header: true, sep: separator, quote: separator == '\t' ? null : '"', strip: true)
+        .collect { row -> row.collectEntries { name, value -> [name.replace('\ufeff', ''), value] } }
+}
+
+// A slide of a samplesheet as a path: absolute or a URI as it is, else beside the sheet. Links are followed, since a
+// container sees only the folder of the path that it is given.
+def slidePath(sheet, slide) {
+    def path = slide.contains('://') || slide.startsWith('/') ? file(slide) : sheet.parent.resolve(slide)
+    return path.scheme == 'file' && path.exists() ? path.toRealPath() : path
+}
+
+// Sample of a patch-feature file: its name up to the extension.
+def patchFeatureSample(path) {
+    return path.name.replaceFirst('(_patches)?\\.(h5|hdf5)$', '')
+}
+
+// Samples of the sheet whose files are not there, as lines "sample<TAB>reason" under a header.
+def missingFiles(sheet, patch_features) {
+    def rows = sheetRows(sheet).findAll { row -> row.sample }
+    def have = patch_features.collect { path -> patchFeatureSample(path) }.toSet()
+    def missing = patch_features
+        ? rows.findAll { row -> !(row.sample in have) }.collect { row -> "${row.sample}\tno patch features of this sample in --patch_features" }
+        : rows.findAll { row -> row.slide && !slidePath(sheet, row.slide).exists() }.collect { row -> "${row.sample}\tslide not found: ${row.slide}" }
+    return (['sample\treason'] + missing).join('\n')
+}
+
+workflow COHORT {
+    take:
+    opts // map of typed parameters
+
+    main:
+    def patch_features = pathList(opts.patch_features)
+    def features = pathList(opts.features)
+    def exclude = opts.exclude ? file(opts.exclude) : []
+    ch_versions = channel.empty()
+    ch_truth = channel.value(opts.truth ? file(opts.truth) : [])
+    ch_losses = channel.empty()
+
+    if (opts.simulate) {
+        SIMULATE_COHORT(
+            opts.simulate,
+            [opts.simulate_tissues, opts.simulate_donors, opts.simulate_slide_px],
+            [opts.simulate_reliability, opts.simulate_quadratic],
+            opts.seed,
+        )
+        ch_sheet = SIMULATE_COHORT.out.samplesheet
+        ch_expression = SIMULATE_COHORT.out.expression
+        ch_covariates = SIMULATE_COHORT.out.covariates
+        ch_truth = SIMULATE_COHORT.out.truth
+        ch_versions = ch_versions.mix(SIMULATE_COHORT.out.versions)
+    }
+    else if (opts.gtex_dir) {
+        def expression = opts.expression ? pathList(opts.expression) : files("${opts.gtex_dir}/*.gct*")
+        PREPARE_GTEX(
+            expression,
+            files("${opts.gtex_dir}/*SubjectPhenotypes*.txt"),
+            files("${opts.gtex_dir}/*SampleAttributes*.txt"),
+            features,
+        )
+        ch_sheet = PREPARE_GTEX.out.samplesheet
+        ch_expression = channel.value(expression)
+        ch_covariates = PREPARE_GTEX.out.covariates
+        ch_losses = ch_losses.mix(PREPARE_GTEX.out.dropped)
+        ch_versions = ch_versions.mix(PREPARE_GTEX.out.versions)
+    }
+    else {
+        ch_sheet = channel.value(opts.input ? file(opts.input) : [])
+        ch_expression = channel.value(pathList(opts.expression))
+        ch_covariates = channel.value(pathList(opts.covariates))
+    }
+
+    // A slide that is not there is a loss to be listed, not a crash; only this process can look for URIs.
+    ch_missing = ch_sheet.map { sheet -> sheet && !features ? missingFiles(sheet, patch_features) : 'sample\treason' }
+
+    CHECK_COHORT(
+        ch_sheet, features, ch_missing, ch_expression, ch_covariates, exclude,
+        [opts.expression_unit, opts.tissues ?: '', opts.slide_batches, opts.seed],
+    )
+    ch_versions = ch_versions.mix(CHECK_COHORT.out.versions)
+    ch_losses = ch_losses.mix(CHECK_COHORT.out.dropped)
+
+    emit:
+    sheet      = ch_sheet                                                                           // value: path(samplesheet.csv) or []
+    slides     = CHECK_COHORT.out.slides.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
+    donors     = CHECK_COHORT.out.cohort.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
+    expression = ch_expression                                                                      // value: list of paths
+    truth      = ch_truth                                                                           // value: path(truth.json) or []
+    tables     = CHECK_COHORT.out.slides.mix(CHECK_COHORT.out.cohort, CHECK_COHORT.out.matching)    // channel: path(*.tsv)
+    losses     = ch_losses                                                                          // channel: path(*dropped.tsv)
+    versions   = ch_versions                                                                        // channel: path(versions.yml)
+}

@@ -1,0 +1,59 @@
+// --estimate: what a run will cost, from its inputs and measured costs, before it starts.
+
+include { encoderList; pathList } from './params.nf'
+include { sheetRows             } from './cohort.nf'
+
+def estimateText(opts) {
+    def cost = new groovy.json.JsonSlurper().parseText(file("${projectDir}/assets/costs.json").text)
+    def rows = opts.input ? sheetRows(file(opts.input)).findAll { row -> row.sample }
+        : opts.simulate ? (1..opts.simulate_tissues).collect { t -> (1..opts.simulate_donors).collect { _d -> [tissue: t.toString()] } }.flatten()
+        : []
+    def sizes = opts.patch_sizes.tokenize(',').collect { size -> size.toInteger() }
+    def encoders = encoderList(opts.encoders).size()
+    def tissues = rows.collect { row -> row.tissue }.unique().size()
+    def opens_slides = !opts.features && !opts.patch_features
+
+    // Tissue of a slide in level-0 pixels; a simulated one is about two thirds tissue.
+    def area = opts.simulate ? 0.66 * opts.simulate_slide_px * opts.simulate_slide_px : cost.tissue_mm2_per_slide * 1e6 / (cost.mpp * cost.mpp)
+    def patches_of = sizes.collectEntries { size ->
+        def all = Math.floor((area / (size * size)).toDouble()).toLong()
+        [size, opts.max_patches > 0 ? Math.min(all, opts.max_patches) : all]
+    }
+    def patches = opens_slides ? rows.size() * patches_of.values().sum() : 0
+    def batches = opens_slides || opts.patch_features ? Math.min(rows.size(), tissues * opts.slide_batches) : 0
+    def settings = opts.features ? tissues : tissues * sizes.size()
+    def tasks = [
+        'CHECK_COHORT'      : 1,
+        'SEGMENT_TISSUE'    : opens_slides ? batches : 0,
+        'EXTRACT_FEATURES'  : opens_slides ? batches : 0,
+        'SUMMARISE_PATCHES' : opts.patch_features ? batches : 0,
+        'AGGREGATE_FEATURES': settings,
+        'PREPARE_EXPRESSION': tissues,
+        'ASSOCIATE'         : settings,
+        'other'             : opens_slides ? 4 : 2,
+    ].findAll { _name, n -> n > 0 }
+    def core_seconds = opens_slides
+        ? rows.size() * (cost.segment_core_seconds_per_slide + cost.decode_core_seconds_per_megapixel * area / 1e6) + patches * encoders * cost.encode_core_seconds_per_patch
+        : 0
+    core_seconds += settings * cost.statistics_core_seconds_per_tissue_and_size
+    def kept = patches * encoders * cost.bytes_per_patch_feature[opts.save_patch_features]
+    def summaries = opens_slides || opts.patch_features ? rows.size() * encoders * sizes.size() * cost.bytes_per_slide_summary_encoder_and_size : 0
+    def slides_read = opens_slides ? rows.size() * cost.bytes_per_slide : 0
+    def files_per_slide = opens_slides ? 3 + sizes.size() + (opts.save_patch_features == 'none' ? 0 : sizes.size() * encoders) : 0
+    def files = rows.size() * files_per_slide + settings * 6 + 40
+    def tera = { bytes -> String.format(java.util.Locale.ROOT, '%.3f TB', (bytes / 1e12).toDouble()) }
+    def hours = { seconds -> String.format(java.util.Locale.ROOT, '%.1f', (seconds / 3600).toDouble()) }
+
+    return """
+    HistoGEx estimate (nothing was run)
+      slides                ${rows.size()} in ${tissues} tissue${tissues == 1 ? '' : 's'}${opts.features || opts.gtex_dir ? ' (rows of a feature table are not counted)' : ''}
+      patches               ${patches} (a slide: ${patches_of.collect { size, n -> "${n} of ${size} px" }.join(', ')})
+      encoders              ${encoders}
+      tasks                 ${tasks.values().sum()} (${tasks.collect { name, n -> "${name} ${n}" }.join(', ')})
+      core hours on CPU     ${hours(core_seconds)}, of them encoding ${hours(patches * encoders * cost.encode_core_seconds_per_patch)}
+      slides read           ${opts.simulate ? 'drawn by the run' : tera(slides_read)}
+      results written       ${tera(kept + summaries)} (patch features kept: ${opts.save_patch_features})
+      files in results      about ${files}
+    Assumed: ${opts.simulate ? 'two thirds of a simulated slide is tissue' : "${cost.tissue_mm2_per_slide} mm2 of tissue a slide at ${cost.mpp} um/px, 1 GB a slide"}; costs of assets/costs.json, measured on 2 CPU cores.
+    """.stripIndent().trim()
+}

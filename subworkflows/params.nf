@@ -1,0 +1,123 @@
+// Parameters: help, validation against nextflow_schema.json, cross-checks, the copy that re-runs a run.
+// No plugin: a pipeline that must download one cannot start offline.
+
+def schemaGroups() {
+    def schema = new groovy.json.JsonSlurper().parseText(file("${projectDir}/nextflow_schema.json").text)
+    return schema['$defs'].collect { _key, group -> group }
+}
+
+def helpText() {
+    def lines = ["HistoGEx ${workflow.manifest.version}: ${workflow.manifest.description}", '',
+                 'Usage: nextflow run . [-profile docker] --input samplesheet.csv --expression expression.gct.gz --outdir results', '']
+    schemaGroups().each { group ->
+        lines << group.title
+        group.properties.findAll { _name, p -> !p.hidden }.each { name, p ->
+            def kind = p['enum'] ? p['enum'].join('|') : p.type
+            def preset = p['default'] != null && p['default'] != '' ? " [${p['default']}]" : ''
+            lines << "  --${name.padRight(22)} <${kind}> ${p.description}${preset}"
+        }
+        lines << ''
+    }
+    return lines.join('\n')
+}
+
+def coerce(value, type) {
+    def text = value.toString()
+    if (type == 'boolean') { return text.toLowerCase() in ['true', 'false'] ? text.toLowerCase() == 'true' : null }
+    if (type == 'integer') { return text ==~ '-?\\d+' ? text.toLong() : null }
+    if (type == 'number')  { return text.isNumber() ? text.toBigDecimal() : null }
+    return text
+}
+
+// [typed copy of the parameters, list of faults]
+def checkTypes(given) {
+    def faults = []
+    def typed = [:]
+    schemaGroups().each { group ->
+        group.properties.each { name, p ->
+            def raw = given.containsKey(name) ? given[name] : null
+            typed[name] = null
+            if (raw != null && raw.toString() != '') {
+                def value = coerce(raw, p.type)
+                typed[name] = value
+                if (value == null) { faults << "--${name} must be of type ${p.type}, got '${raw}'" }
+                else if (p['enum'] && !p['enum'].any { e -> e.toString() == value.toString() || (p.type == 'number' && e.toBigDecimal() == value) }) { faults << "--${name} must be one of ${p['enum'].join(', ')}, got '${raw}'" }
+                else if (p.minimum != null && value < p.minimum) { faults << "--${name} must be at least ${p.minimum}, got ${raw}" }
+                else if (p.maximum != null && value > p.maximum) { faults << "--${name} must be at most ${p.maximum}, got ${raw}" }
+                else if (p.pattern && !(value ==~ p.pattern)) { faults << "--${name} does not match ${p.pattern}, got '${raw}'" }
+            }
+        }
+    }
+    // Nextflow adds the dashed twin of a camelCase option by itself.
+    given.keySet().findAll { name -> !typed.containsKey(name) && !name.contains('-') }
+        .each { name -> faults << "unknown parameter --${name}: see --help" }
+    return [typed, faults]
+}
+
+// Paths of a comma-separated list of paths and globs, sorted; null gives [].
+def pathList(text) {
+    return (text ?: '').tokenize(',').collect { part -> files(part.trim()) }.flatten().sort { path -> path.toUriString() }
+}
+
+// Encoders as [name, onnx file or null]: null is one that PREPARE_ENCODER makes.
+def encoderList(text) {
+    return text.tokenize(',').collect { spec ->
+        def parts = spec.trim().split('=onnx:', 2)
+        [parts[0], parts.size() == 2 ? file(parts[1]) : null]
+    }
+}
+
+// What the schema cannot say: which parameters go together, and which files must be there.
+def checkTogether(opts) {
+    def faults = []
+    def entries = ['simulate', 'gtex_dir', 'patch_features', 'features', 'input'].findAll { name -> opts[name] }
+    if (!entries) { faults << 'nothing to analyse: give --input, --features, --patch_features, --gtex_dir or --simulate' }
+    if (opts.simulate && entries.size() > 1) { faults << "--simulate goes without --${(entries - 'simulate').join(', --')}" }
+    if (opts.features && opts.patch_features) { faults << 'give --features or --patch_features, not both' }
+    if (opts.patch_features && !opts.input) { faults << '--patch_features needs --input, a samplesheet with sample, donor and tissue' }
+    if (opts.gtex_dir && !opts.features) { faults << '--gtex_dir needs --features: tables whose first columns name tissue and slide' }
+    if (opts.gtex_dir && opts.input) { faults << '--gtex_dir makes the samplesheet: give it without --input' }
+    if (entries && !opts.simulate && !opts.gtex_dir && !opts.expression) { faults << '--expression is required' }
+    if (opts.encoders) {
+        encoderList(opts.encoders).each { name, onnx ->
+            if (!(name ==~ '[A-Za-z0-9][A-Za-z0-9._-]*')) { faults << "--encoders: '${name}' is not a name (letters, digits, . _ -)" }
+            else if (onnx == null && name != 'raw') { faults << "--encoders: '${name}' is unknown: use raw, or ${name}=onnx:/path/to/encoder.onnx" }
+            else if (onnx != null && !onnx.exists()) { faults << "--encoders: no such file: ${onnx}" }
+        }
+    }
+    ['input', 'gtex_dir', 'exclude', 'genes', 'truth'].findAll { name -> opts[name] && !file(opts[name]).exists() }
+        .each { name -> faults << "--${name}: no such file or folder: ${opts[name]}" }
+    ['features', 'patch_features', 'expression', 'covariates'].findAll { name -> opts[name] }.each { name ->
+        opts[name].tokenize(',').each { part ->
+            def found = files(part.trim())
+            if (!found || found.any { path -> !path.exists() }) { faults << "--${name}: no such file: ${part.trim()}" }
+        }
+    }
+    if (opts.weights && opts.weights != 'random' && !file(opts.weights).exists()) {
+        faults << "--weights: no such file: ${opts.weights} (or 'random')"
+    }
+    if (opts.gtex_dir && file(opts.gtex_dir).exists()) {
+        if (!opts.expression && files("${opts.gtex_dir}/*.gct*").size() != 1) {
+            faults << "--gtex_dir ${opts.gtex_dir}: ${files("${opts.gtex_dir}/*.gct*").size()} GCT files in it: name one with --expression"
+        }
+        if (!files("${opts.gtex_dir}/*SubjectPhenotypes*.txt")) { faults << "--gtex_dir ${opts.gtex_dir}: no *SubjectPhenotypes*.txt in it" }
+    }
+    return faults
+}
+
+// Typed parameters; every fault at once, then exit 2.
+def validatedParams(given) {
+    def (opts, faults) = checkTypes(given)
+    faults = faults + checkTogether(opts)
+    if (faults) {
+        System.err.println("Parameter check failed:\n" + faults.collect { fault -> "  * ${fault}" }.join('\n') + "\nSee: nextflow run . --help")
+        System.exit(2)
+    }
+    return opts
+}
+
+// The parameters as JSON that `-params-file` takes to run the same again.
+def paramsJson(opts) {
+    def kept = opts.findAll { name, value -> value != null && !(name in ['help', 'version', 'estimate', 'trace_report_suffix']) }
+    return groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(kept)) + '\n'
+}

@@ -1,0 +1,65 @@
+// Tables across tissues and the report.
+
+include { schemaGroups } from './params.nf'
+include { SUMMARISE } from '../modules/summarise/main.nf'
+include { MULTIQC   } from '../modules/multiqc/main.nf'
+
+// Parameters that differ from their defaults, as a MultiQC section.
+def parametersSection(opts) {
+    def shown = []
+    schemaGroups().each { group ->
+        group.properties.each { name, p ->
+            def value = opts[name]
+            if (value != null && value.toString() != (p['default'] == null ? '' : p['default'].toString()) && !p.hidden) { shown << [name, value.toString()] }
+        }
+    }
+    def escape = { text -> text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;').replace('"', '&quot;') }
+    def items = shown.collect { name, value -> "<dt>--${name}</dt><dd><samp>${escape(value)}</samp></dd>" }.join('')
+    return groovy.json.JsonOutput.toJson([
+        id: 'hx_parameters', section_name: 'Parameters', plot_type: 'html',
+        description: 'Parameters that differ from their defaults; pipeline_info/params.json runs the same again.',
+        data: "<dl class=\"dl-horizontal\">${items}</dl>".toString(),
+    ])
+}
+
+workflow REPORT {
+    take:
+    cohort     // channel: path(*.tsv)
+    losses     // channel: path(*.dropped.tsv)
+    status     // value: path(slide_status.tsv) or []
+    tables     // channel: path of association tables
+    features   // channel: [ meta, path ]
+    expression // channel: [ meta, path ]
+    truth      // value: path(truth.json) or []
+    versions   // channel: path(versions.yml)
+    opts       // map of typed parameters
+
+    main:
+    def by_name = { a, b -> a.name <=> b.name }
+    // Several losses share a name: their text orders them.
+    ch_losses = losses.map { path -> [path.text, path] }.toSortedList { a, b -> a[0] <=> b[0] }.map { all -> all.collect { pair -> pair[1] } }
+    // Features and expression are read again only for the planted truths of a simulated cohort.
+    def known = opts.simulate || opts.truth
+    SUMMARISE(
+        cohort.toSortedList(by_name),
+        ch_losses,
+        status,
+        tables.toSortedList(by_name),
+        known ? features.map { _meta, path -> path }.toSortedList(by_name) : [],
+        known ? expression.map { _meta, path -> path }.toSortedList(by_name) : [],
+        truth,
+    )
+
+    ch_versions = versions.mix(SUMMARISE.out.versions).map { path -> path.text.trim() }
+        .mix(channel.of("Workflow:\n  histogex: ${workflow.manifest.version}\n  nextflow: ${workflow.nextflow.version}".toString()))
+        .unique()
+        .collectFile(storeDir: "${opts.outdir}/pipeline_info", name: 'hx_software_mqc_versions.yml', sort: true, newLine: true)
+    ch_parameters = channel.of(parametersSection(opts)).collectFile(name: 'hx_parameters_mqc.json')
+    MULTIQC(
+        SUMMARISE.out.sections.mix(ch_versions, ch_parameters).flatten().toSortedList(by_name),
+        file("${projectDir}/assets/multiqc_config.yml"),
+    )
+
+    emit:
+    report = MULTIQC.out.report // channel: path(multiqc_report.html)
+}

@@ -1,0 +1,22 @@
+"""Paths and data that the unit tests share."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bin"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real slides and GTEx files, named by HISTOGEX_REAL_DATA; tests that need it are skipped without."""
+    name = os.environ.get("HISTOGEX_REAL_DATA")
+    if not name:
+        pytest.skip("HISTOGEX_REAL_DATA is not set")
+    folder = Path(name)
+    if not (folder / "gtex").is_dir():
+        pytest.fail(f"HISTOGEX_REAL_DATA={name}: no folder gtex in it")
+    return folder
