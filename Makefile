@@ -20,6 +20,9 @@ test: setup ## unit tests, and the pipeline on the real engine
 test-slow: setup ## the tests that take minutes
 	@.venv/bin/python -m pytest -q -m slow
 
+nf-test: setup ## the module suites (needs nf-test on PATH)
+	@bash setup/nf-test.sh
+
 lint: setup ## ruff over all Python
 	@.venv/bin/ruff check bin tests benchmarks setup
 
@@ -33,4 +36,4 @@ lock: .venv/ready ## compile the lock files from pyproject.toml
 parameters: setup ## write docs/parameters.md from nextflow_schema.json
 	@.venv/bin/python setup/parameters_doc.py
 
-.PHONY: help setup demo test test-slow lint images lock parameters
+.PHONY: help setup demo test test-slow nf-test lint images lock parameters

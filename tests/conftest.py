@@ -1,4 +1,4 @@
-"""Paths and data that the unit tests share."""
+"""Paths and data that all tests share."""
 
 import os
 import sys
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "bin"))
+ROOT = Path(__file__).resolve().parents[1]
+for folder in ("bin", "setup", "tests/python", "tests/pipeline"):
+    sys.path.insert(0, str(ROOT / folder))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,55 @@
+"""The real engine, driven from pytest, on a small simulated cohort."""
+
+import csv
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx1g"
+
+
+@dataclass
+class Run:
+    """A finished `nextflow run`: exit code, all it printed, its results, and status by task name."""
+
+    code: int
+    text: str
+    outdir: Path
+    tasks: dict[str, str]
+
+    def ran(self) -> set[str]:
+        """Names of the tasks that were run, not taken from the cache, without the workflow prefix."""
+        return {name for name, status in self.tasks.items() if status == "COMPLETED"}
+
+    def cached(self) -> set[str]:
+        return {name for name, status in self.tasks.items() if status == "CACHED"}
+
+
+def nextflow(folder: Path, name: str, *arguments: object, project: Path = ROOT, resume: bool = False) -> Run:
+    """Run the pipeline of `project` in `folder`; results in folder/name, work in folder/work."""
+    outdir = folder / name
+    suffix = f"run{len(list(folder.glob('*.log')))}"
+    command = [str(ROOT / "setup" / "nextflow"), "-log", str(folder / f"{name}.{suffix}.log"), "run", str(project)]
+    command += ["-ansi-log", "false", "-w", str(folder / "work"), *(["-resume"] if resume else [])]
+    command += ["--outdir", str(outdir), "--trace_report_suffix", suffix, *map(str, arguments)]
+    environment = {**os.environ, "NXF_OPTS": FAST_JVM, "NXF_ANSI_LOG": "false"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=1500)
+    trace = outdir / "pipeline_info" / f"execution_trace_{suffix}.txt"
+    tasks = {}
+    if trace.exists():
+        with open(trace, newline="") as handle:
+            for row in csv.DictReader(handle, delimiter="\t"):
+                tasks[row["name"].rsplit(":", 1)[-1]] = row["status"]
+    return Run(done.returncode, done.stdout + done.stderr, outdir, tasks)
+
+
+def cohort_arguments(cohort: Path, sheet: Path, encoder: Path) -> list[object]:
+    """Arguments of a run over slides of the simulated cohort with the tiny encoder."""
+    return [
+        "--input", sheet, "--expression", cohort / "gene_tpm.gct.gz",
+        "--covariates", f"{cohort / 'sample_attributes.txt'},{cohort / 'subject_phenotypes.txt'}",
+        "--truth", cohort / "truth.json", "--patch_sizes", "128,256", "--max_patches", "6", "--slide_batches", "3",
+        "--encoders", f"tiny=onnx:{encoder}", "--max_failed_slides", "0.4",
+    ]  # fmt: skip

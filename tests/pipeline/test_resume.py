@@ -1,0 +1,101 @@
+"""What a second run does again: nothing; a new slide's own share; what imports an edited helper."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from bin_lines import expected_line
+from engine import ROOT, Run, cohort_arguments, nextflow
+
+
+def sheet_without(cohort: Path, target: Path, left_out: set[str]) -> Path:
+    """The cohort's samplesheet with absolute slide paths and without some samples."""
+    with open(cohort / "samplesheet.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    with open(target, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            if row["sample"] not in left_out:
+                writer.writerow({**row, "slide": cohort / row["slide"]})
+    return target
+
+
+def late_sample(cohort: Path) -> dict:
+    """A sound slide that the first run does not have: of a donor with one slide of that tissue."""
+    truth = json.loads((cohort / "truth.json").read_text())
+    named = json.dumps(truth["defects"])
+    with open(cohort / "samplesheet.csv", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["sample"] not in named and row["donor"] not in named]
+    return rows[-1]
+
+
+@pytest.fixture(scope="module")
+def first(cohort: Path, tiny_encoder: Path, project_copy: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A run without one slide, and all that is needed to run again."""
+    folder = tmp_path_factory.mktemp("resume")
+    late = late_sample(cohort)
+    sheet = sheet_without(cohort, folder / "samplesheet.csv", {late["sample"]})
+    arguments = cohort_arguments(cohort, sheet, tiny_encoder)
+    run = nextflow(folder, "results", *arguments, project=project_copy)
+    assert run.code == 0, run.text
+    return folder, arguments, late, run
+
+
+def again(first: tuple, project: Path) -> Run:
+    folder, arguments, _, _ = first
+    run = nextflow(folder, "results", *arguments, project=project, resume=True)
+    assert run.code == 0, run.text
+    return run
+
+
+def test_second_run_is_all_cached(first, project_copy):
+    run = again(first, project_copy)
+    assert run.ran() == set()
+    assert run.cached() == set(first[3].tasks)
+
+
+def test_params_json_runs_the_same_again(first, project_copy):
+    folder = first[0]
+    params = folder / "again.json"
+    params.write_text((folder / "results" / "pipeline_info" / "params.json").read_text())
+    run = nextflow(folder, "results", "-params-file", params, project=project_copy, resume=True)
+    assert run.code == 0, run.text
+    assert run.ran() == set()
+
+
+def test_edited_helper_reruns_what_imports_it(first, project_copy):
+    """hx_linear.py is imported by the association alone; its reports follow."""
+    helper = project_copy / "bin" / "hx_linear.py"
+    original = helper.read_text()
+    importers = {
+        path.parent.name.upper()
+        for path in (ROOT / "modules").glob("*/main.nf")
+        if "hx_linear.py" in expected_line(path.read_text())
+    }
+    assert "ASSOCIATE" in importers
+    try:
+        helper.write_text(original + "\n# edited\n")
+        run = again(first, project_copy)
+    finally:
+        helper.write_text(original)
+    processes = {name.split(" ")[0] for name in run.ran()}
+    assert processes - {"SUMMARISE", "MULTIQC"} == importers - {"SUMMARISE"}
+    assert {"CHECK_COHORT", "SEGMENT_TISSUE", "EXTRACT_FEATURES", "AGGREGATE_FEATURES"} <= {
+        name.split(" ")[0] for name in run.cached()
+    }
+
+
+def test_added_slide_reruns_its_batch_and_what_depends_on_it(first, cohort, project_copy):
+    """Last of this file: it changes the samplesheet."""
+    folder, _, late, _ = first
+    sheet_without(cohort, folder / "samplesheet.csv", set())
+    run = again(first, project_copy)
+    with open(folder / "results" / "cohort" / "slides.tsv", newline="") as handle:
+        row = next(row for row in csv.DictReader(handle, delimiter="\t") if row["sample"] == late["sample"])
+    tissue, batch = row["tissue_id"], row["batch"]
+    expected = {"CHECK_COHORT", "CHECK_SLIDES", f"SEGMENT_TISSUE ({batch})", f"EXTRACT_FEATURES ({batch})"}
+    expected |= {f"{step} ({tissue}.{size})" for step in ("AGGREGATE_FEATURES", "ASSOCIATE") for size in (128, 256)}
+    expected |= {f"PREPARE_EXPRESSION ({tissue})", "SUMMARISE", "MULTIQC"}
+    assert run.ran() == expected
