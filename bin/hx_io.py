@@ -2,6 +2,7 @@
 """Reading and writing of small files: atomic, deterministic, the same on every machine."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -51,10 +52,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     as row 1. Blank rows are dropped.
 
     Raises:
-        DataError: the file is empty, a row has more cells than the header, or a quote is not closed; all rows at once.
+        DataError: the file is empty, a row has more or fewer cells than the header, is blank between others, or a quote
+            is not closed; all rows at once.
     """
-    import csv
-
     lines = read_text(path).split("\n")
     header = lines[0]
     if not header.strip():
@@ -62,7 +62,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     separator = max("\t,;", key=header.count)
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
-    faults, rows = [], []
+    faults, rows, blank = [], [], []
     try:
         columns = [cell.strip() for cell in next(reader)]
         repeated = sorted({c for c in columns if columns.count(c) > 1})
@@ -70,7 +70,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
             faults.append(f"{path}, row 1: column {', '.join(map(repr, repeated))} stands more than once: rename or remove")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
+                blank.append(reader.line_num)
                 continue
+            faults += [f"{path}, row {line}: blank: remove it" for line in blank]
+            blank = []
             if len(cells) != len(columns):
                 faults.append(f"{path}, row {reader.line_num}: {len(cells)} cells, the header has {len(columns)}")
                 continue
@@ -83,9 +86,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def write_tsv(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a tidy TSV: floats with 10 significant digits, missing cells empty, '\\n' line ends, no index."""
+    """Write a tidy TSV that `read_table` reads back: floats with 10 significant digits, missing cells empty, no index.
+
+    Cells are not quoted; tabs and line ends within one become blanks.
+    """
+    text = table.select_dtypes(["object", "string"])
+    table = table.assign(**{name: text[name].replace(r"[\t\r\n]+", " ", regex=True) for name in text})
     with atomic(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.10g", lineterminator="\n", na_rep="")
+        table.to_csv(
+            temporary, sep="\t", index=False, float_format="%.10g", lineterminator="\n", quoting=csv.QUOTE_NONE
+        )
 
 
 def write_json(content: object, path: str | Path) -> None:

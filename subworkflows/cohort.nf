@@ -85,7 +85,7 @@ workflow COHORT {
 
     CHECK_COHORT(
         ch_sheet, features, ch_missing, ch_expression, ch_covariates, exclude,
-        [opts.expression_unit, opts.tissues ?: '', opts.slide_batches, opts.seed],
+        [opts.expression_unit, opts.tissues ?: '', opts.slide_batches, opts.seed, !features && !patch_features],
     )
     ch_versions = ch_versions.mix(CHECK_COHORT.out.versions)
     ch_losses = ch_losses.mix(CHECK_COHORT.out.dropped)

@@ -48,6 +48,8 @@ workflow REPORT {
         known ? features.map { _meta, path -> path }.toSortedList(by_name) : [],
         known ? expression.map { _meta, path -> path }.toSortedList(by_name) : [],
         truth,
+        file("${projectDir}/assets/methods.toml"),
+        opts.features ? "-,${opts.features_name},given" : opts.primary,
     )
 
     ch_versions = versions.mix(SUMMARISE.out.versions).map { path -> path.text.trim() }

@@ -17,7 +17,7 @@ process AGGREGATE_FEATURES {
     script:
     def from = features_name ? "--tables ${sources} --features-name ${features_name}" : '--summaries .'
     """
-    # bin: @@aggregate_features@@
+    # bin: hx_cli.py hx_feature_table.py hx_features.py hx_io.py hx_join.py hx_linear.py hx_rows.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

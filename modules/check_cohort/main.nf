@@ -11,7 +11,7 @@ process CHECK_COHORT {
     path expression, stageAs: 'expression?/*'
     path covariates, stageAs: 'covariates?/*'
     path exclude
-    val settings  // [expression unit, tissues, slide batches, seed]
+    val settings  // [expression unit, tissues, slide batches, seed, slides are opened]
 
     output:
     path 'slides.tsv', emit: slides
@@ -24,15 +24,16 @@ process CHECK_COHORT {
     def with_sheet = samplesheet ? "--samplesheet ${samplesheet}" : ''
     def with_features = features ? "--features ${features}" : ''
     def with_covariates = covariates ? "--covariates ${covariates}" : ''
+    def optional = settings[4] ? '' : '--slide-optional'
     def with_exclude = exclude ? "--exclude ${exclude}" : ''
     def with_tissues = settings[1] ? "--tissues '${settings[1].replace("'", '')}'" : ''
     """
-    # bin: @@check_cohort@@
+    # bin: hx_cli.py hx_cohort.py hx_covariates.py hx_expression.py hx_io.py hx_join.py hx_matrix.py hx_sheet.py
     cat > missing.tsv << 'END_OF_TABLE'
     ${missing.replace('\n', '\n    ')}
     END_OF_TABLE
 
-    check_cohort.py ${with_sheet} ${with_features} \\
+    check_cohort.py ${with_sheet} ${with_features} ${optional} \\
         --missing missing.tsv \\
         --expression ${expression} \\
         --expression-unit ${settings[0]} ${with_covariates} ${with_exclude} ${with_tissues} \\

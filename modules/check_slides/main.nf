@@ -16,7 +16,7 @@ process CHECK_SLIDES {
 
     script:
     """
-    # bin: @@check_slides@@
+    # bin: hx_cli.py hx_io.py
     cat > slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

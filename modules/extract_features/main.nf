@@ -15,7 +15,7 @@ process EXTRACT_FEATURES {
     tuple val(meta), path('summaries/*.summary.h5', arity: '0..*'), emit: summaries
     path '*px/features_*/*.h5', emit: features, optional: true
     path "${meta.id}.extract.tsv", emit: status
-    path "${meta.id}.extract.dropped.tsv", emit: dropped
+    path "${meta.id}.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
 
     script:
@@ -23,7 +23,7 @@ process EXTRACT_FEATURES {
     // A task that ran out of device memory (exit 75) tries again with half the patches a pass: the same result.
     def micro_batch = Math.max(1, settings.micro_batch.intdiv(1 << (task.attempt - 1)))
     """
-    # bin: @@extract_features@@
+    # bin: hx_cli.py hx_encoder.py hx_extraction.py hx_features.py hx_grid.py hx_io.py hx_join.py hx_rows.py hx_slide.py hx_tissue.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
@@ -50,7 +50,7 @@ process EXTRACT_FEATURES {
     mkdir -p summaries
     for sample in ${samples.join(' ')}; do touch summaries/\$sample.summary.h5; done
     printf 'sample\\tstatus\\n' > ${meta.id}.extract.tsv
-    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.extract.dropped.tsv
+    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.dropped.tsv
     echo '"EXTRACT_FEATURES": {python: stub}' > versions.yml
     """
 }

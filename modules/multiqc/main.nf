@@ -15,7 +15,7 @@ process MULTIQC {
 
     script:
     """
-    # bin: @@multiqc@@
+    # bin: hx_cli.py
     multiqc \\
         --force \\
         --no-version-check \\

@@ -18,7 +18,7 @@ process PREPARE_ENCODER {
     script:
     def with_sha256 = sha256 ? "--weights-sha256 ${sha256}" : ''
     """
-    # bin: @@prepare_encoder@@
+    # bin: hx_cli.py hx_inception.py hx_io.py hx_join.py
     prepare_encoder.py \\
         --encoder ${name} \\
         --weights ${weights ?: 'random'} ${with_sha256} \\

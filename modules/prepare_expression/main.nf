@@ -8,7 +8,7 @@ process PREPARE_EXPRESSION {
     input:
     tuple val(meta), val(table), path(expression, stageAs: 'expression?/*')
     path genes
-    val unit
+    val settings // [unit, gene filter]
 
     output:
     tuple val(meta), path("${meta.id}.expression.h5ad"), emit: expression
@@ -18,16 +18,17 @@ process PREPARE_EXPRESSION {
     script:
     def with_genes = genes ? "--genes ${genes}" : ''
     """
-    # bin: @@prepare_expression@@
+    # bin: hx_cli.py hx_expression.py hx_io.py hx_join.py hx_matrix.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
 
     prepare_expression.py \\
         --expression ${expression} \\
-        --expression-unit ${unit} \\
+        --expression-unit ${settings[0]} \\
         --cohort cohort.tsv \\
         --tissue-id ${meta.id} ${with_genes} \\
+        --gene-filter ${settings[1]} \\
         --out ${meta.id}.expression.h5ad \\
         --dropped ${meta.id}.expression.dropped.tsv
 

@@ -20,7 +20,7 @@ process PREPARE_GTEX {
     script:
     def with_attributes = attributes ? "--attributes ${attributes}" : ''
     """
-    # bin: @@prepare_gtex@@
+    # bin: hx_cli.py hx_covariates.py hx_expression.py hx_io.py hx_join.py hx_matrix.py
     prepare_gtex.py \\
         --expression ${expression} \\
         --subjects ${subjects} ${with_attributes} \\

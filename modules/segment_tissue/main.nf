@@ -15,12 +15,12 @@ process SEGMENT_TISSUE {
     path 'masks/*.png', emit: masks, optional: true
     path 'geojson/*.geojson', emit: geojson, optional: true
     path "${meta.id}.slides_qc.tsv", emit: status
-    path "${meta.id}.segment.dropped.tsv", emit: dropped
+    path "${meta.id}.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
 
     script:
     """
-    # bin: @@segment_tissue@@
+    # bin: hx_cli.py hx_grid.py hx_io.py hx_slide.py hx_tissue.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
@@ -51,7 +51,7 @@ process SEGMENT_TISSUE {
         for size in ${sizes.join(' ')}; do touch \${size}px/patches/\${sample}_patches.h5; done
     done
     printf 'sample\\tstatus\\n' > ${meta.id}.slides_qc.tsv
-    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.segment.dropped.tsv
+    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.dropped.tsv
     echo '"SEGMENT_TISSUE": {python: stub}' > versions.yml
     """
 }

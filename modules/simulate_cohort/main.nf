@@ -25,7 +25,7 @@ process SIMULATE_COHORT {
     script:
     def quadratic = ischaemia[1] ? '--quadratic' : ''
     """
-    # bin: @@simulate_cohort@@
+    # bin: hx_cli.py hx_cohort_model.py hx_cohort_tables.py hx_draw.py hx_io.py hx_pyramid.py hx_texture.py
     simulate_cohort.py \\
         --mode ${mode} \\
         --tissues ${size[0]} \\

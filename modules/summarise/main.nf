@@ -12,6 +12,8 @@ process SUMMARISE {
     path features, stageAs: 'features/*'         // *.h5ad, read for the planted truths
     path expression, stageAs: 'expression/*'     // *.expression.h5ad, likewise
     path truth                                   // truth.json, or []
+    path methods                                 // methods text of assets/
+    val primary                                  // size,encoder,aggregation that the verdict speaks of
 
     output:
     path 'summary/*', emit: tables
@@ -19,16 +21,16 @@ process SUMMARISE {
     path 'versions.yml', emit: versions
 
     script:
-    def with_truth = truth ? "--truth ${truth}" : ''
+    def with_truth = truth ? "--truth ${truth} --features features --expression expression" : ''
     def with_status = status ? "--status ${status}" : ''
     """
-    # bin: @@summarise@@
+    # bin: hx_association.py hx_cli.py hx_donors.py hx_fdr.py hx_io.py hx_join.py hx_linear.py hx_methods.py hx_mqc.py hx_pvalue.py hx_report.py hx_scan.py hx_sections.py hx_truth.py
     summarise.py \\
         --cohort cohort \\
         --dropped ${dropped} ${with_status} \\
         --associations associations \\
-        --features features \\
-        --expression expression ${with_truth} \\
+        --primary ${primary} \\
+        --methods ${methods} ${with_truth} \\
         --outdir .
 
     hx_versions.py --process '${task.process}' anndata numpy pandas pyarrow scipy > versions.yml

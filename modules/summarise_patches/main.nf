@@ -11,12 +11,12 @@ process SUMMARISE_PATCHES {
     output:
     tuple val(meta), path('summaries/*.summary.h5', arity: '0..*'), emit: summaries
     path "${meta.id}.patches.tsv", emit: status
-    path "${meta.id}.patches.dropped.tsv", emit: dropped
+    path "${meta.id}.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
 
     script:
     """
-    # bin: @@summarise_patches@@
+    # bin: hx_cli.py hx_features.py hx_io.py hx_join.py hx_rows.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
@@ -36,7 +36,7 @@ process SUMMARISE_PATCHES {
     mkdir -p summaries
     for sample in ${samples.join(' ')}; do touch summaries/\$sample.summary.h5; done
     printf 'sample\\tstatus\\n' > ${meta.id}.patches.tsv
-    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.patches.dropped.tsv
+    printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.dropped.tsv
     echo '"SUMMARISE_PATCHES": {python: stub}' > versions.yml
     """
 }

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine import ROOT
+from engine import ROOT, cohort_arguments, late_sample, nextflow, sheet_without
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +42,15 @@ def project_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(source, target / name) if source.is_dir() else shutil.copy2(source, target / name)
     (target / ".venv").symlink_to(ROOT / ".venv")
     return target
+
+
+@pytest.fixture(scope="session")
+def first(cohort: Path, tiny_encoder: Path, project_copy: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A run over slides, but for one, that keeps its patch features: folder, arguments, the slide left out, the run."""
+    folder = tmp_path_factory.mktemp("resume")
+    late = late_sample(cohort)
+    sheet = sheet_without(cohort, folder / "samplesheet.csv", {late["sample"]})
+    arguments = [*cohort_arguments(cohort, sheet, tiny_encoder), "--save_patch_features", "float32"]
+    run = nextflow(folder, "results", *arguments, project=project_copy)
+    assert run.code == 0, run.text
+    return folder, arguments, late, run

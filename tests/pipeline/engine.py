@@ -1,6 +1,7 @@
 """The real engine, driven from pytest, on a small simulated cohort."""
 
 import csv
+import json
 import os
 import subprocess
 from dataclasses import dataclass
@@ -53,3 +54,25 @@ def cohort_arguments(cohort: Path, sheet: Path, encoder: Path) -> list[object]:
         "--truth", cohort / "truth.json", "--patch_sizes", "128,256", "--max_patches", "6", "--slide_batches", "3",
         "--encoders", f"tiny=onnx:{encoder}", "--max_failed_slides", "0.4",
     ]  # fmt: skip
+
+
+def sheet_without(cohort: Path, target: Path, left_out: set[str]) -> Path:
+    """The cohort's samplesheet with absolute slide paths and without some samples."""
+    with open(cohort / "samplesheet.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    with open(target, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            if row["sample"] not in left_out:
+                writer.writerow({**row, "slide": cohort / row["slide"]})
+    return target
+
+
+def late_sample(cohort: Path) -> dict:
+    """A sound slide that the first run does not have: of a donor with one slide of that tissue."""
+    truth = json.loads((cohort / "truth.json").read_text())
+    named = json.dumps(truth["defects"])
+    with open(cohort / "samplesheet.csv", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["sample"] not in named and row["donor"] not in named]
+    return rows[-1]

@@ -1,46 +1,10 @@
 """What a second run does again: nothing; a new slide's own share; what imports an edited helper."""
 
 import csv
-import json
 from pathlib import Path
 
-import pytest
 from bin_lines import expected_line
-from engine import ROOT, Run, cohort_arguments, nextflow
-
-
-def sheet_without(cohort: Path, target: Path, left_out: set[str]) -> Path:
-    """The cohort's samplesheet with absolute slide paths and without some samples."""
-    with open(cohort / "samplesheet.csv", newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    with open(target, "w", newline="") as handle:
-        writer = csv.DictWriter(handle, fieldnames=list(rows[0]))
-        writer.writeheader()
-        for row in rows:
-            if row["sample"] not in left_out:
-                writer.writerow({**row, "slide": cohort / row["slide"]})
-    return target
-
-
-def late_sample(cohort: Path) -> dict:
-    """A sound slide that the first run does not have: of a donor with one slide of that tissue."""
-    truth = json.loads((cohort / "truth.json").read_text())
-    named = json.dumps(truth["defects"])
-    with open(cohort / "samplesheet.csv", newline="") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["sample"] not in named and row["donor"] not in named]
-    return rows[-1]
-
-
-@pytest.fixture(scope="module")
-def first(cohort: Path, tiny_encoder: Path, project_copy: Path, tmp_path_factory: pytest.TempPathFactory):
-    """A run without one slide, and all that is needed to run again."""
-    folder = tmp_path_factory.mktemp("resume")
-    late = late_sample(cohort)
-    sheet = sheet_without(cohort, folder / "samplesheet.csv", {late["sample"]})
-    arguments = cohort_arguments(cohort, sheet, tiny_encoder)
-    run = nextflow(folder, "results", *arguments, project=project_copy)
-    assert run.code == 0, run.text
-    return folder, arguments, late, run
+from engine import ROOT, Run, nextflow, sheet_without
 
 
 def again(first: tuple, project: Path) -> Run:

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Join slides, donors and RNA samples of a cohort; give folds and batches; list every loss.
+
+Reads the samplesheet (or tables of slide-level features), the expression files and the covariates. All faults of all
+files come at once, with file, row and fix (exit 65). What can be left out is left out, with a row in dropped.tsv.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from hx_cli import DataError, Faults, comma_list, command, log, parser, preview
+from hx_cohort import check_overlap, chosen_tissues, cohort_tables, decide
+from hx_covariates import join_covariates, read_covariates, rna_annotation, rna_rin
+from hx_expression import UNITS, check_expression, sample_names
+from hx_io import read_table, read_text, write_tsv
+from hx_join import gathered
+from hx_sheet import check_rows, feature_rows, in_tables, say, shared_rna, sheet_rows
+
+PROBED = 50  # columns whose unit is checked when no column matches a slide
+
+
+def read_ids(path: str) -> set[str]:
+    """Ids of a text file, one a line; what follows a # is a comment."""
+    lines = (line.split("#")[0].strip() for line in read_text(path).split("\n"))
+    return {line for line in lines if line}
+
+
+def read_missing(path: str) -> dict[str, str]:
+    """{sample: reason} of a table of slides that are not there."""
+    table = read_table(path)
+    lacking = {"sample", "reason"} - set(table.columns)
+    if lacking:
+        raise DataError(f"{path}, row 1: no column {preview(sorted(lacking))}: sample and reason are expected")
+    return dict(zip(table["sample"], table["reason"], strict=True))
+
+
+def cohort_rows(samplesheet: str | None, features: list[str], slide_needed: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the cohort, and those of the feature tables (empty when there are none).
+
+    With a samplesheet it is the cohort, else the feature tables are.
+    """
+    faults, sheet, featured = Faults(), None, pd.DataFrame()
+    if features:
+        with gathered(faults):
+            featured = feature_rows(features, alone=samplesheet is None)
+    if samplesheet:
+        with gathered(faults):
+            sheet = sheet_rows(samplesheet, slide_needed)
+    faults.stop()
+    return (featured if sheet is None else sheet), featured
+
+
+def without_features(rows: pd.DataFrame, featured: pd.DataFrame) -> dict[str, str]:
+    """{sample: reason} of slides that no feature table holds; rows of tables that no slide claims are logged."""
+    known = in_tables(rows, featured)
+    strange = featured[featured["has_sample"] & ~featured["sample"].isin(rows["sample"])]
+    if len(strange):
+        message = "%d of %d rows of the feature tables are of no sample of the samplesheet and are not used: %s"
+        log.warning(message, len(strange), len(featured), preview(strange["sample"]))
+    return dict.fromkeys(rows.loc[~known, "sample"], "no row in the tables of --features")
+
+
+@command
+def main(argv: list[str] | None) -> None:
+    arguments = parser(__doc__)
+    add = arguments.add_argument
+    add("--samplesheet", help="CSV or TSV: sample, donor, tissue, slide [, rna_sample, mpp]")
+    add("--features", nargs="+", default=[], help="tables of slide-level features: sample, or donor and tissue")
+    add("--slide-optional", action="store_true", help="no slide is opened: the samplesheet may lack slides")
+    add("--missing", help="TSV of slides that are not there: sample, reason")
+    add("--expression", nargs="+", required=True, help="GCT 1.2, TSV, CSV (.gz), Parquet or h5ad")
+    add("--expression-unit", choices=UNITS, required=True, help="unit of the expression values")
+    add("--covariates", nargs="+", default=[], help="GTEx annotations, or tables keyed by sample or donor")
+    add("--exclude", help="text file: ids of donors, slides or RNA samples to leave out, one a line")
+    add("--tissues", type=comma_list, default=[], help="names or tissue_ids to analyse; all by default")
+    add("--seed", type=int, default=1, help="seed of the folds")
+    add("--slide-batches", type=int, default=8, help="batches of slides in a tissue")
+    add("--outdir", type=Path, default=Path("."), help="where slides, cohort, dropped and matching.tsv go")
+    args = arguments.parse_args(argv)
+    if not args.samplesheet and not args.features:
+        arguments.error("give --samplesheet, --features or both")
+
+    faults, columns, readable = Faults(), [], []
+    excluded, missing, covariates = set(), {}, {}
+    with gathered(faults):
+        excluded = read_ids(args.exclude) if args.exclude else set()
+    with gathered(faults):
+        missing = read_missing(args.missing) if args.missing else {}
+    with gathered(faults):
+        covariates = read_covariates(args.covariates)
+    for path in sorted(args.expression):
+        with gathered(faults):
+            columns += sample_names(path)
+            readable.append(path)
+
+    rows, tables, matched = None, {}, []
+    slide_needed = not (args.features or args.slide_optional)
+    with gathered(faults):
+        rows, featured = cohort_rows(args.samplesheet, args.features, slide_needed)
+    if rows is not None:
+        wrong = Faults()
+        rows = check_rows(rows, slide_needed, wrong)
+        tissues = chosen_tissues(rows, args.tissues, wrong)
+        if args.samplesheet and args.features:
+            missing |= without_features(rows, featured)
+        rows = decide(
+            rows, columns, tissues, excluded, missing, rna_rin(covariates), rna_annotation(covariates, "tissue")
+        )
+        say(wrong, shared_rna(rows))
+        # Where rows are wrong, too few donors is their consequence; that nothing matches at all is worth saying.
+        if readable and not (wrong and rows["matched"].any()):
+            say(wrong, check_overlap(rows, columns, args.samplesheet or preview(args.features)))
+        for message in wrong.messages:
+            faults.add(message)
+        tables = cohort_tables(rows, columns, excluded, args.seed, args.slide_batches)
+        matched = sorted(set(rows["rna_used"]) - {""})
+    with gathered(faults):
+        if readable:
+            check_expression(readable, matched or columns[:PROBED], args.expression_unit)
+    if matched:
+        with gathered(faults):
+            kept = rows[rows["rna_used"] != ""].assign(rna=rows["rna_used"])
+            tables["cohort"] = join_covariates(tables["cohort"], kept, covariates)
+    faults.stop()
+
+    for name, table in tables.items():
+        write_tsv(table, args.outdir / f"{name}.tsv")
+    if excluded:
+        n_slides = int(rows["reason"].str.endswith("is excluded by --exclude").sum())
+        n_rna = len(excluded.intersection(columns))
+        log.info("%s: %d ids, leaving out %d slides and %d RNA samples", args.exclude, len(excluded), n_slides, n_rna)
+    for row in tables["matching"].itertuples():
+        log.info(
+            f"{row.tissue}: {row.slides} slides, {row.slides_usable} usable; {row.donors} donors, "
+            f"{row.matched_donors} matched ({row.rule}), {row.donors_kept} kept"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

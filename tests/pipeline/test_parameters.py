@@ -1,0 +1,45 @@
+"""What the pipeline says before any task runs."""
+
+import json
+
+import pytest
+from engine import ROOT, nextflow
+
+
+def test_help_lists_every_parameter(tmp_path):
+    schema = json.loads((ROOT / "nextflow_schema.json").read_text())
+    run = nextflow(tmp_path, "results", "--help")
+    assert run.code == 0
+    for group in schema["$defs"].values():
+        for name, p in group["properties"].items():
+            assert p.get("hidden") or f"--{name} " in run.text
+    assert not run.outdir.exists()
+
+
+def test_every_bad_parameter_is_named_at_once(tmp_path):
+    run = nextflow(
+        tmp_path, "results", "--patch_sizes", "many", "--gpu", "perhaps", "--typo", "1", "--input", "none.csv",
+        "--min_tissue", "2", "--segmentation", "magic",
+    )  # fmt: skip
+    assert run.code == 2
+    for said in ("--patch_sizes", "--gpu", "--typo", "--expression is required", "none.csv", "--min_tissue", "--segmentation"):
+        assert said in run.text, said
+    assert run.tasks == {}
+
+
+def test_estimate_counts_and_stops(tmp_path):
+    run = nextflow(tmp_path, "results", "-profile", "demo", "--estimate")
+    assert run.code == 0
+    assert "72 in 2 tissues" in run.text
+    assert run.tasks == {}
+
+
+@pytest.mark.parametrize("types", ["false", "true"])
+def test_stub_of_the_whole_flow(tmp_path, monkeypatch, types):
+    """Also with command-line values as text, as the strict parser of newer Nextflow has them."""
+    monkeypatch.setenv("NXF_DISABLE_PARAMS_TYPE_DETECTION", types)
+    run = nextflow(tmp_path, "results", "-profile", "test", "-stub", "--gpu", "false")
+    assert run.code == 0, run.text
+    assert len(run.tasks) == 13
+    assert (run.outdir / "multiqc_report.html").exists()
+    assert "HistoGEx: done" in run.text
