@@ -1,7 +1,7 @@
 // Slide summaries (or tables of slide-level features) of a tissue -> one row a donor, all encoders.
 process AGGREGATE_FEATURES {
     tag "${meta.id}"
-    label 'process_low'
+    label 'process_single'
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 

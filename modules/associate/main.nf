@@ -1,7 +1,7 @@
 // Every feature against every gene: one task works through all encoders, aggregations and controls of a tissue and size.
 process ASSOCIATE {
     tag "${meta.id}"
-    label 'process_medium'
+    label 'process_low'
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 

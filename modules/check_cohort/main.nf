@@ -1,6 +1,6 @@
 // Join slides, donors and RNA samples; folds and batches; every loss in dropped.tsv, every fault of the input at once.
 process CHECK_COHORT {
-    label 'process_low'
+    label 'process_single'
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 

@@ -1,6 +1,6 @@
 // One self-contained report.
 process MULTIQC {
-    label 'process_low'
+    label 'process_single'
 
     container "${params.container_registry}histogex/report:0.1.0-cpu"
 

@@ -1,7 +1,7 @@
 // Expression of a tissue's donors: log2(x+1), and the rank-inverse-normal layer that tests use.
 process PREPARE_EXPRESSION {
     tag "${meta.id}"
-    label 'process_medium'
+    label 'process_single'
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 

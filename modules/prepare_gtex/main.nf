@@ -1,6 +1,6 @@
 // GTEx files as downloaded -> samplesheet and covariates, with every slide's join on record.
 process PREPARE_GTEX {
-    label 'process_low'
+    label 'process_single'
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 

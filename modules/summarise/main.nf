@@ -1,6 +1,6 @@
 // The tables that the report draws: collects what the stages found and lost; recomputes nothing but the planted truths.
 process SUMMARISE {
-    label 'process_low'
+    label 'process_single'
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 
@@ -29,7 +29,7 @@ process SUMMARISE {
         --cohort cohort \\
         --dropped ${dropped} ${with_status} \\
         --associations associations \\
-        --primary ${primary} \\
+        --primary=${primary} \\
         --methods ${methods} ${with_truth} \\
         --outdir .
 

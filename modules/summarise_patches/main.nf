@@ -1,7 +1,7 @@
 // Patch features made by an earlier run or by another tool -> the summaries that EXTRACT_FEATURES makes. Opens no slide.
 process SUMMARISE_PATCHES {
     tag "${meta.id}"
-    label 'process_low'
+    label 'process_single'
 
     container "${params.container_registry}histogex/encode:0.1.0-cpu"
 
