@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Features and expression of one tissue on the same donors, without the columns that carry nothing."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from anndata import AnnData, read_h5ad
+
+from hx_cli import DataError, Faults, preview
+from hx_join import MIN_DONORS
+from hx_linear import Standardised, finite_columns, standardise, varying_columns
+
+
+@dataclass(frozen=True)
+class Genes:
+    """Tested genes: ids, symbols, rank-normal values (they carry the test) and log2 values (they carry beta)."""
+
+    id: np.ndarray
+    symbol: np.ndarray
+    normal: Standardised
+    log2: Standardised
+
+
+class Features(NamedTuple):
+    """Features of one encoder and aggregation: (donors, features) values."""
+
+    encoder: str
+    aggregation: str
+    name: np.ndarray
+    values: np.ndarray
+
+
+def read_annotated(path: Path) -> AnnData:
+    """Read an h5ad file. DataError: it is not there, or no h5ad."""
+    try:
+        return read_h5ad(path)
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path.name}: no readable h5ad file ({error}): make it again") from error
+
+
+def common_donors(features: AnnData, expression: AnnData, names: tuple[str, str]) -> np.ndarray:
+    """Sorted donors of both tables; `names` are those of the two files, for messages.
+
+    Raises:
+        DataError: a donor, gene or feature stands twice, or fewer than 8 donors are in common.
+    """
+    faults = Faults()
+    for name, table, column in ((names[0], features, "feature"), (names[1], expression, "gene")):
+        for kind, index in (("donor", table.obs_names), (column, table.var_names)):
+            if index.has_duplicates:
+                twice = preview(sorted(set(index[index.duplicated()])))
+                faults.add(f"{name}: {kind} {twice} stands more than once: keep one row each")
+    common = np.array(sorted(set(features.obs_names) & set(expression.obs_names)), dtype=object)
+    if len(common) < MIN_DONORS:
+        sides = " and ".join(
+            f"{name} has {table.n_obs} ({preview(sorted(set(table.obs_names)), 3)})"
+            for name, table in zip(names, (features, expression), strict=True)
+        )
+        faults.add(
+            f"{len(common)} donors in common, at least {MIN_DONORS} are needed: {sides}: "
+            "check that slides and expression name donors alike"
+        )
+    faults.stop()
+    return common
+
+
+def usable(values: np.ndarray, names: np.ndarray, kind: str, where: str) -> tuple[np.ndarray, list[tuple], int]:
+    """(columns,) mask of the columns to test, an (id, kind, reason) row for each other one, how many are constant."""
+    finite = finite_columns(values)
+    keep = finite.copy()
+    keep[finite] = varying_columns(values[:, finite])
+    rows = [(name, kind, f"NaN or infinite in {where}") for name in names[~finite]]
+    rows += [(name, kind, f"constant over {len(values)} donors in {where}") for name in names[finite & ~keep]]
+    return keep, rows, int(np.count_nonzero(finite & ~keep))
+
+
+def read_genes(expression: AnnData, donors: np.ndarray, name: str) -> tuple[Genes, list[tuple]]:
+    """Genes to test on the given donors, and (id, kind, reason) of those that are dropped.
+
+    Raises:
+        DataError: no layer `int`, or no gene is left.
+    """
+    if "int" not in expression.layers:
+        raise DataError(f"{name}: no layer `int` (rank-inverse-normal values): make it with prepare_expression.py")
+    table = expression[donors]
+    ids = table.var_names.to_numpy(dtype=object)
+    log2 = np.asarray(table.X, dtype=np.float64)
+    keep, dropped, _ = usable(log2, ids, "gene", name)
+    normal = np.asarray(table.layers["int"], dtype=np.float64)[:, keep]
+    keep_normal, more, _ = usable(normal, ids[keep], "gene", f"layer int of {name}")
+    keep[keep] = keep_normal
+    if not keep.any():
+        raise DataError(
+            f"{name}: none of {len(ids)} genes varies over {len(donors)} donors with slides: check the expression unit"
+        )
+    symbol = table.var["symbol"].to_numpy(dtype=object)[keep]
+    return Genes(ids[keep], symbol, standardise(normal[:, keep_normal]), standardise(log2[:, keep])), dropped + more
+
+
+def feature_settings(
+    features: AnnData, donors: np.ndarray, size: str, aggregations: list[str], name: str
+) -> Iterator[Features]:
+    """Every encoder (sorted) x aggregation (as asked) on the donors; a feature table (size `-`) has `given` alone.
+
+    Raises:
+        DataError: an aggregation that the file lacks.
+    """
+    table = features[donors]
+    if size == "-":
+        aggregations = ["given"]
+    lacking = [a for a in aggregations if a not in ("mean", "given", *features.layers)]
+    if lacking:
+        raise DataError(
+            f"{name}: no layer {preview(lacking)}: choose from mean, {preview(sorted(features.layers), 20)}"
+        )
+    for encoder in sorted(set(table.var["encoder"])):
+        part = table[:, (table.var["encoder"] == encoder).to_numpy()]
+        for aggregation in aggregations:
+            values = part.X if aggregation in ("mean", "given") else part.layers[aggregation]
+            yield Features(
+                encoder, aggregation, part.var_names.to_numpy(dtype=object), np.asarray(values, dtype=np.float64)
+            )
+
+
+def named_generator(seed: int, name: str) -> np.random.Generator:
+    """Random numbers that depend on the seed and the name of their purpose alone."""
+    return np.random.default_rng([seed, int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")])
+
+
+def shuffled_donors(seed: int, setting: str, donors: int) -> np.ndarray:
+    """(donors,) permutation that depends on the seed and the setting's name alone."""
+    return named_generator(seed, setting).permutation(donors)

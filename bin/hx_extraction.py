@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""The engine of extract_features.py: reads slides, runs encoders and writes features, all at the same time."""
+
+import argparse
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from hx_cli import DataError, Faults, log
+from hx_encoder import Encoder
+from hx_features import PatchFeatures, first_half, summarise, write_patch_features, write_summary
+from hx_grid import Grid, iter_blocks, read_patches, resize_patch
+from hx_slide import Slide, SlideError
+
+CPU_BATCH = 8  # patches that a CPU thread takes at a time: small, so that all threads end together
+BATCHES_AHEAD = 6  # beyond two a model thread: what readers prepare while the model works
+PROGRESS_SECONDS = 10.0
+
+
+@dataclass(eq=False)
+class Job:
+    """One slide on its way.
+
+    fault: why the slide is given up; '' while all is well. features: (N, D) by size and encoder. bad: (size, index) of
+    unreadable patches. open: what is still to be done, its patches and 1 for reading the slide as a whole.
+    """
+
+    row: pd.Series
+    grids: dict[int, Grid] = field(default_factory=dict)
+    background: np.ndarray | None = None
+    fault: str = ""
+    features: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
+    bad: list[tuple[int, int]] = field(default_factory=list)
+    open: int = 0
+    began: float = 0.0
+    model_seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        return sum(len(grid.coords) for grid in self.grids.values())
+
+
+class Batch(NamedTuple):
+    """Patches to encode: `pixels` uint8 (n, px, px, 3) by input size px, `places` the (job, size, index) of each."""
+
+    pixels: dict[int, np.ndarray]
+    places: list[tuple[Job, int, int]]
+
+
+def find_patches(folder: Path, slides: pd.DataFrame) -> list[Job]:
+    """A job a slide, with the patch files that lie anywhere below `folder`. DataError: one sample and size twice."""
+    files: dict[str, list[Path]] = {sample: [] for sample in slides["sample"]}
+    for path in sorted(folder.rglob("*_patches.h5")):
+        if (sample := path.name.removesuffix("_patches.h5")) in files:
+            files[sample].append(path)
+    jobs, faults = [], Faults()
+    for _, row in slides.iterrows():
+        job = Job(row)
+        for path in files[row["sample"]]:
+            try:
+                sample, grid, attributes = read_patches(path)
+            except DataError as error:
+                job.fault = job.fault or str(error)
+                continue
+            if sample != row["sample"]:
+                job.fault = job.fault or f"{path.name} holds patches of {sample}: give the files of segment_tissue.py"
+            if grid.size in job.grids:
+                faults.add(f"{path}: a second patch file of {sample} at {grid.size} px below {folder}: keep one")
+            job.grids[grid.size] = grid
+            job.background = attributes.get("background")
+        jobs.append(job)
+    faults.stop()
+    return jobs
+
+
+class Extraction:
+    """Runs the encoders over the slides of `jobs` and writes their files; `run` returns when all is done."""
+
+    def __init__(self, jobs: list[Job], encoders: list[Encoder], args: argparse.Namespace):
+        self.jobs, self.encoders, self.args = jobs, encoders, args
+        self.workers = args.threads if args.device == "cpu" else 1
+        self.batch = CPU_BATCH if args.device == "cpu" else args.micro_batch
+        self.saved = None if args.save_patch_features == "none" else np.dtype(args.save_patch_features)
+        self.rows: dict[str, dict[str, object]] = {}
+        self.patches = sum(job.total for job in jobs if not job.fault)
+        self._lock = threading.Lock()
+        self._done, self._model_seconds = 0, 0.0
+        self._began = self._told = time.perf_counter()
+
+    def run(self) -> None:
+        """Read in this thread (and the readers of iter_blocks), encode in others. Raises what an encoder raises."""
+        waiting: deque[Future] = deque()
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                for batch in self._batches():
+                    waiting.append(pool.submit(self._encode, batch))
+                    if len(waiting) > 2 * self.workers + BATCHES_AHEAD:
+                        waiting.popleft().result()
+                while waiting:
+                    waiting.popleft().result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        self._tell(force=True)
+
+    def _batches(self) -> Iterator[Batch]:
+        sides = sorted({encoder.px for encoder in self.encoders})
+        pixels: list[dict[int, np.ndarray]] = []
+        places: list[tuple[Job, int, int]] = []
+
+        def prepare(patch: np.ndarray) -> dict[int, np.ndarray]:
+            return {px: resize_patch(patch, px, self.args.resize) for px in sides}
+
+        def packed() -> Batch:
+            batch = Batch({px: np.stack([one[px] for one in pixels]) for px in sides}, places.copy())
+            pixels.clear()
+            places.clear()
+            return batch
+
+        for job in self.jobs:
+            job.began, job.open, given = time.perf_counter(), job.total + 1, 0
+            if not job.fault:
+                for size, grid in job.grids.items():
+                    for encoder in self.encoders:
+                        job.features[size, encoder.name] = np.empty((len(grid.coords), encoder.width), np.float32)
+                path, mpp = self.args.slide_dir / job.row["file"], job.row["mpp"]
+                try:
+                    with Slide(path, None if np.isnan(mpp) else mpp, job.background) as slide:
+                        for size, index, ready in iter_blocks(slide, job.grids.values(), prepare, self.args.threads):
+                            if ready is None:
+                                job.bad.append((size, index))
+                                continue
+                            given += 1
+                            pixels.append(ready)
+                            places.append((job, size, index))
+                            if len(places) == self.batch:
+                                yield packed()
+                except SlideError as error:
+                    job.fault = job.fault or str(error)
+            # What was not handed on will not come; the 1 is the reading itself.
+            self._settle(job, job.total - given + 1)
+        if places:
+            yield packed()
+
+    def _encode(self, batch: Batch) -> None:
+        began = time.perf_counter()
+        for encoder in self.encoders:
+            features = encoder.encode(batch.pixels[encoder.px])
+            with np.errstate(over="ignore"):
+                sound = np.isfinite(features if self.saved is None else features.astype(self.saved)).all(axis=1)
+            for (job, size, index), values, good in zip(batch.places, features, sound, strict=True):
+                job.features[size, encoder.name][index] = values
+                if not good:
+                    x, y = job.grids[size].coords[index]
+                    fit = "do not fit float16: save float32" if np.isfinite(values).all() else "are not finite"
+                    told = f"features of encoder {encoder.name} {fit} ({size} px patch at {x}, {y})"
+                    job.fault = job.fault or told
+        seconds = time.perf_counter() - began
+        with self._lock:
+            self._done += len(batch.places)
+            self._model_seconds += seconds
+        for job, count in Counter(place[0] for place in batch.places).items():
+            with self._lock:
+                job.model_seconds += seconds * count / len(batch.places)
+            self._settle(job, count)
+        self._tell()
+
+    def _settle(self, job: Job, count: int) -> None:
+        """Cross `count` off what is open of a slide; whoever crosses off the last writes it."""
+        with self._lock:
+            job.open -= count
+            last = job.open == 0
+        if last:
+            row = self._finish(job)
+            with self._lock:
+                self.rows[job.row["sample"]] = row
+
+    def _finish(self, job: Job) -> dict[str, object]:
+        sample, bad = job.row["sample"], set(job.bad)
+        if bad and len(bad) == job.total:
+            job.fault = job.fault or "no patch could be read"
+        row = {name: job.row[name] for name in ("sample", "donor", "tissue_id")}
+        row |= {"status": "unreadable", "reason": job.fault, "n_patches": 0, "n_bad_patches": len(bad)}
+        if job.fault:
+            job.features = {}
+            return row
+        if not job.grids:
+            return row | {"status": "no_tissue", "reason": "no patch file"}
+        summaries = {}
+        for encoder in self.encoders:
+            preprocess = f"{self.args.resize} {encoder.px} px; {encoder.origin.preprocess}"
+            origin = replace(encoder.origin, preprocess=preprocess)
+            for size, grid in job.grids.items():
+                kept = np.array([(size, index) not in bad for index in range(len(grid.coords))], dtype=bool)
+                features, coords = job.features.pop((size, encoder.name))[kept], grid.coords[kept]
+                summaries[size, encoder.name] = summarise(features, first_half(sample, coords), origin)
+                if self.saved is not None:
+                    path = self.args.outdir / f"{size}px" / f"features_{encoder.name}" / f"{sample}.h5"
+                    patches = PatchFeatures(sample, size, features.astype(self.saved), coords, origin)
+                    write_patch_features(path, patches)
+        write_summary(self.args.outdir / "summaries" / f"{sample}.summary.h5", sample, summaries)
+        seconds, count = time.perf_counter() - job.began, job.total - len(bad)
+        status = "partial" if bad else "ok"
+        return row | {
+            "status": status,
+            "reason": f"{len(bad)} patches could not be read" if bad else "",
+            "n_patches": count,
+            "seconds": round(seconds, 1),
+            "patches_per_second": round(count / seconds, 2),
+            "wait_share": round(max(0.0, 1 - job.model_seconds / (seconds * self.workers)), 3),
+        }
+
+    def _tell(self, force: bool = False) -> None:
+        """Log progress, at most every PROGRESS_SECONDS."""
+        with self._lock:
+            now = time.perf_counter()
+            if not force and now - self._told < PROGRESS_SECONDS:
+                return
+            self._told, seconds = now, now - self._began
+            rate = self._done / seconds
+            waiting = max(0.0, 1 - self._model_seconds / (seconds * self.workers))
+            left = f"{(self.patches - self._done) / rate / 60:.1f} min left" if rate and not force else "done"
+            log.info(
+                "%d of %d slides, %d of %d patches, %.1f patches/s, %s, models waited for pixels %.0f %% of the time",
+                *(len(self.rows), len(self.jobs), self._done, self.patches, rate, left, 100 * waiting),
+            )

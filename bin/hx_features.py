@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Features of the patches of a slide, their summary, and the files of both."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from hx_cli import DataError
+from hx_io import atomic, sha1_bucket
+from hx_join import ID_PATTERN
+
+STATISTICS = ("mean", "median", "max", "std", "half1", "half2")
+COLUMNS_AT_A_TIME = 128  # 40,000 patches of so many features are 41 MB of float64
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where features come from: attributes of every features file and of every summary.
+
+    weights: imagenet, random or file. preprocess: how pixels become the network's input. '' where it is not told.
+    """
+
+    encoder: str
+    layer: str = ""
+    weights: str = ""
+    weights_sha256: str = ""
+    preprocess: str = ""
+
+
+class Summary(NamedTuple):
+    """The patches of one slide, size and encoder: `n` of them, `n_half1` in the first half.
+
+    statistics: float32 (D,) each of STATISTICS. All NaN when n is 0; half1 or half2 when that half is empty.
+    """
+
+    n: int
+    n_half1: int
+    statistics: dict[str, np.ndarray]
+    origin: Origin
+
+
+class PatchFeatures(NamedTuple):
+    """`features` (N, D) float16 or float32 and `coords` (N, 2) int64 of the patches of one slide, size and encoder."""
+
+    sample: str
+    size: int
+    features: np.ndarray
+    coords: np.ndarray
+    origin: Origin
+
+
+def first_half(sample: str, coords: np.ndarray) -> np.ndarray:
+    """(N,) bool: patches of the first half of a slide, for split-half reliability.
+
+    A patch's half is the parity of SHA-1 of "sample:x:y", so that no other patch changes it.
+    """
+    halves = [sha1_bucket(f"{sample}:{x}:{y}", 2) for x, y in coords.tolist()]
+    return np.array(halves, dtype=int) == 0
+
+
+def summarise(features: np.ndarray, first: np.ndarray, origin: Origin) -> Summary:
+    """Summary of patch features (N, D); `first` (N,) bool marks the first half. Sums are float64.
+
+    std is the population's (ddof 0): patches are all of the slide, not a sample of it.
+    """
+    n, width = features.shape
+    statistics = {name: np.full(width, np.nan, np.float32) for name in STATISTICS}
+    for start in range(0, width if n else 0, COLUMNS_AT_A_TIME):
+        columns = slice(start, start + COLUMNS_AT_A_TIME)
+        block = features[:, columns].astype(np.float64)
+        statistics["mean"][columns] = block.mean(axis=0)
+        statistics["median"][columns] = np.median(block, axis=0)
+        statistics["max"][columns] = block.max(axis=0)
+        statistics["std"][columns] = block.std(axis=0)
+        for name, half in (("half1", first), ("half2", ~first)):
+            if half.any():
+                statistics[name][columns] = block[half].mean(axis=0)
+    return Summary(n, int(first.sum()), statistics, origin)
+
+
+def write_summary(path: Path, sample: str, summaries: Mapping[tuple[int, str], Summary]) -> None:
+    """Write `<sample>.summary.h5`: a group `/<size>/<encoder>` for each key of `summaries`."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["sample"] = sample
+        for (size, encoder), summary in sorted(summaries.items()):
+            group = file.create_group(f"{size}/{encoder}")
+            group.attrs.update({"n": summary.n, "n_half1": summary.n_half1, **asdict(summary.origin)})
+            for name in STATISTICS:
+                group.create_dataset(name, data=summary.statistics[name])
+
+
+def read_summary(path: Path, size: int) -> tuple[str, dict[str, Summary]]:
+    """Sample of a summary file, and its summaries of one patch size by encoder.
+
+    Raises:
+        DataError: no such file, or not one of write_summary.
+    """
+    try:
+        with h5py.File(path) as file:
+            groups = file[str(size)] if str(size) in file else {}
+            return str(file.attrs["sample"]), {name: _read_group(groups[name]) for name in sorted(groups)}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: no summary of patch features ({error}): make it anew from the features") from error
+
+
+def _read_group(group: h5py.Group) -> Summary:
+    statistics = {name: group[name][:].astype(np.float32, copy=False) for name in STATISTICS}
+    if len({values.shape for values in statistics.values()}) != 1 or statistics["mean"].ndim != 1:
+        raise ValueError(f"statistics of different lengths in {group.name}")
+    origin = Origin(**{name: str(group.attrs[name]) for name in Origin.__dataclass_fields__})
+    return Summary(int(group.attrs["n"]), int(group.attrs["n_half1"]), statistics, origin)
+
+
+def write_patch_features(path: Path, patches: PatchFeatures) -> None:
+    """Write `<sample>.h5`, features as they are (float16 or float32); TRIDENT's layout, contiguous."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        features = file.create_dataset("features", data=patches.features)
+        features.attrs.update({"name": patches.sample, **asdict(patches.origin)})
+        coords = file.create_dataset("coords", data=patches.coords)
+        coords.attrs.update(
+            {"name": patches.sample, "patch_size": patches.size, "patch_size_level0": patches.size, "patch_level": 0}
+        )
+
+
+def read_patch_features(path: Path) -> PatchFeatures:
+    """Read patch features in TRIDENT's layout: `features` (N, D) and `coords` (N, 2), our own or another tool's.
+
+    The sample is the file's stem. The patch size is attribute patch_size_level0, else patch_size where patch_level is 0
+    or not told, on coords or features. The encoder is attribute encoder of features, else of the file, else told by the
+    folder (features_<encoder>).
+
+    Raises:
+        DataError: every fault of the file at once.
+    """
+    try:
+        with h5py.File(path) as file:
+            lacking = [name for name in ("features", "coords") if not isinstance(file.get(name), h5py.Dataset)]
+            if lacking:
+                named = " and ".join(lacking)
+                raise DataError(f"{path}: no dataset {named}: `features` (N, D) and `coords` (N, 2) are needed")
+            features, coords = file["features"][:], file["coords"][:]
+            on_features, on_coords, on_file = (_attributes(part) for part in (file["features"], file["coords"], file))
+    except (OSError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: no readable HDF5 file of patch features ({error}): copy or make it again") from error
+    faults = []
+    if features.ndim != 2 or features.dtype.kind != "f" or not features.shape[1]:
+        faults.append(f"{path}: features are {features.dtype} {features.shape}: floating-point (N, D) is needed")
+    elif not np.isfinite(features).all():
+        bad = int(np.count_nonzero(~np.isfinite(features).all(axis=1)))
+        faults.append(f"{path}: NaN or infinite features in {bad} of {len(features)} patches: extract them again")
+    if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) != len(features):
+        faults.append(f"{path}: coords are {coords.shape}, features {features.shape}: a row (x, y) a patch is needed")
+    size = _patch_size({**on_features, **on_coords})
+    if size is None:
+        faults.append(f"{path}: no patch size: set attribute patch_size_level0 (level-0 pixels) on `coords`")
+    folder = path.parent.name.removeprefix("features_") if path.parent.name.startswith("features_") else ""
+    encoder = str(on_features.get("encoder") or on_file.get("encoder") or folder)
+    if not ID_PATTERN.match(encoder):
+        told = f"encoder {encoder!r}" if encoder else "no encoder's name"
+        faults.append(f"{path}: {told}: set attribute encoder on `features` (letters, digits, dot, underscore, dash)")
+    if faults:
+        raise DataError(*faults)
+    told = {name: str(on_features.get(name, "")) for name in ("layer", "weights", "weights_sha256", "preprocess")}
+    kept = features if features.dtype in (np.float16, np.float32) else features.astype(np.float32)
+    return PatchFeatures(path.stem, size, kept, coords.astype(np.int64), Origin(encoder, **told))
+
+
+def _attributes(part: h5py.Dataset | h5py.File) -> dict[str, object]:
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in part.attrs.items()}
+
+
+def _patch_size(attributes: Mapping[str, object]) -> int | None:
+    """Side of a patch in level-0 pixels; None when it is not told, or told in pixels of another level."""
+    size = attributes.get("patch_size_level0")
+    if size is None and int(attributes.get("patch_level", 0)) == 0:
+        size = attributes.get("patch_size")
+    return int(size) if isinstance(size, (int, float, np.number)) and size > 0 and int(size) == size else None

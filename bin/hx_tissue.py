@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+"""Where a slide is tissue: pure functions on low-resolution pictures of whole slides (RGB uint8, (h, w, 3)).
+
+Masks are bool (h, w). Two segmentations: `otsu_mask` is the one of the study that HistoGEx completes, `glass_mask`
+measures how far a pixel is from the slide's own glass.
+"""
+
+import uuid
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+WHITE = np.array([255, 255, 255], np.uint8)
+# Distance from glass, in grey levels, that parts tissue from glass: Otsu's threshold is kept inside this clamp. Uneven
+# light and JPEG noise lie below it; above it the pale walls of fat cells would go.
+CLAMP = (8.0, 20.0)
+NOISE_SD = 5.0  # the lower end of the clamp rises to this many standard deviations of the glass
+# Distance of the class means in pooled SD (Ashman's D). One mode that Otsu cuts in two gives 2.65 (normal) or 3.46
+# (uniform).
+BIMODAL = 4.0
+UNSCANNED = 10  # a pixel darker than this in every channel is painted black, not stained
+GAP_UM = 16.0  # gaps up to twice this wide are closed: cracks, breaks in the walls of fat cells
+HOLE_MM2 = 0.002  # smaller holes are filled: gaps between fibres, capillaries
+FAT_CELL_MM2 = 0.03  # so are those up to a large fat cell (200 um across) that lie between thin walls
+SPECK_MM2 = 0.02  # pieces of tissue below this area are dust and debris
+STROKE_MM2 = 0.005  # smaller spots of ink colour are pigment or dark nuclei
+STROKE_UM = 500.0  # tissue within this distance on both sides of ink: the ink lies on tissue
+PEN_OD = 0.3  # ink takes away at least this optical density on the mean of the channels
+
+
+class Outline(NamedTuple):
+    """A piece of tissue: closed rings of level-0 points, float (n, 2) with the last point equal to the first."""
+
+    ring: np.ndarray
+    holes: list[np.ndarray]
+    pixels: int  # area of the piece in pixels of the mask
+
+
+def glass_colour(picture: np.ndarray, opaque: np.ndarray) -> tuple[np.ndarray, str]:
+    """Colour of the slide's own empty glass, and where it was seen.
+
+    Tissue only takes light away, so glass is the brightest common brightness among bright, pale and smooth pixels.
+    Saturated white counts only where no other glass is seen: scanners paint unscanned areas with it.
+
+    Args:
+        picture: RGB uint8 (h, w, 3).
+        opaque: bool (h, w), False where the slide has no pixels.
+
+    Returns:
+        uint8 (3,) and "glass" (seen), "fill" (only saturated white was seen) or "assumed" (white: nothing was seen).
+    """
+    smooth = cv2.GaussianBlur(picture, (0, 0), 1.5).astype(np.float32)
+    grey = smooth.mean(axis=2)
+    slope = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8))
+    pale = (smooth.min(axis=2) >= 150) & (np.ptp(smooth, axis=2) <= 60)
+    fill = (picture >= 254).all(axis=2)
+    near_fill = cv2.dilate(fill.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    candidates = opaque & pale & (slope < 2) & ~near_fill
+    enough = max(1, 0.005 * opaque.sum())
+    if candidates.sum() < enough:
+        return WHITE, "fill" if (fill & opaque).sum() >= enough else "assumed"
+    level = grey[candidates]
+    counts = np.convolve(np.bincount(level.round().astype(int), minlength=256), np.ones(3), "same")
+    peaks = (counts >= np.roll(counts, 1)) & (counts >= np.roll(counts, -1)) & (counts >= 0.25 * counts.max())
+    near = np.abs(level - np.flatnonzero(peaks)[-1]) <= 3
+    return np.median(picture[candidates][near], axis=0).round().astype(np.uint8), "glass"
+
+
+def otsu_threshold(counts: np.ndarray) -> int:
+    """Bin t for which {bins <= t} and {bins > t} have the largest between-class variance; the first of equals.
+
+    Otsu N. (1979), A threshold selection method from gray-level histograms, eq. 18. 0 when one bin holds everything.
+    """
+    counts = np.asarray(counts, np.float64)
+    weight = np.cumsum(counts)
+    moment = np.cumsum(counts * np.arange(counts.size))
+    total, mean = weight[-1], moment[-1] / weight[-1]
+    spread = weight * (total - weight)
+    between = np.divide((mean * weight - moment) ** 2, spread, out=np.zeros_like(spread), where=spread > 0)
+    return int(np.argmax(between))
+
+
+def otsu_mask(picture: np.ndarray) -> np.ndarray:
+    """The study's segmentation: grey, Gaussian blur 51 x 51, Otsu over the whole picture, tissue below the threshold.
+
+    As in the study's code, the weights of a BGR picture are applied to RGB, sigma is the one that OpenCV derives from
+    the kernel (8.0), and the threshold itself is glass. A blank picture has no two classes and no tissue; apart from
+    that the rule always finds some.
+    """
+    blurred = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (51, 51), 0)
+    return blurred < otsu_threshold(np.bincount(blurred.ravel(), minlength=256))
+
+
+def glass_distance(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
+    """Light that a pixel lacks against the glass: Euclidean norm over the channels, float32 (h, w), 0..442.
+
+    One-sided: what is brighter than the glass (unscanned white, glare) is at distance 0.
+    """
+    lack = np.maximum(np.asarray(glass, np.float32) - picture.astype(np.float32), 0)
+    return np.sqrt(np.square(lack).sum(axis=2))
+
+
+def glass_threshold(distance: np.ndarray, glass_seen: bool) -> float | None:
+    """Distance above which a pixel is tissue; None when distances have one mode, that is when all of it is glass.
+
+    Otsu on log(1 + distance), where glass and tissue weigh alike however dark the tissue, inside CLAMP. With no glass
+    in the picture (`glass_seen` false) one mode means tissue everywhere, so that the test for two modes is left out.
+    """
+    logs = np.log1p(distance)
+    width = np.log1p(442.0) / 256
+    counts = np.bincount((logs / width).astype(np.uint8).ravel(), minlength=256)
+    cut = float(np.expm1((otsu_threshold(counts) + 1) * width))
+    low, high = CLAMP
+    below = distance[distance <= cut]
+    if below.size:
+        centre = float(np.median(below))
+        noise = 1.4826 * float(np.median(np.abs(below - centre)))
+        low = min(max(low, centre + NOISE_SD * noise), high)
+    cut = min(max(cut, low), high)
+    above = distance > cut
+    if not above.any():
+        return None
+    if glass_seen and not above.all():
+        glass, tissue = logs[~above], logs[above]
+        pooled = np.sqrt((glass.var() + tissue.var()) / 2)
+        if tissue.mean() - glass.mean() < BIMODAL * pooled:
+            return None
+    return cut
+
+
+def glass_mask(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float], glass_seen: bool = True) -> np.ndarray:
+    """Tissue by the colour distance from the slide's own glass; all False when there is none.
+
+    Pale tissue stays, fat with its lumens too. Specks are dropped; tears and large vessels are holes, see `tidy`. A pen
+    stroke is no tissue on glass, and stays where tissue lies on both sides of it.
+
+    Args:
+        picture: RGB uint8 (h, w, 3).
+        glass: colour of the glass, see glass_colour.
+        um: micrometres that a pixel of the picture spans in x and y.
+        glass_seen: False where no glass is in the picture.
+    """
+    distance = glass_distance(picture, glass)
+    cut = glass_threshold(distance, glass_seen)
+    if cut is None:
+        return np.zeros(distance.shape, bool)
+    ink = _large(pen_mask(picture, glass), STROKE_MM2 / (um[0] * um[1] * 1e-6), 8)
+    ink = cv2.dilate(ink.view(np.uint8), np.ones((5, 5), np.uint8)) > 0  # its soft edge
+    above = (distance > cut) & (picture.max(axis=2) >= UNSCANNED) & ~ink
+    solid = _solid(above, um)
+    # A pixel on the edge of solid tissue belongs to it when it lacks half the light of the darkest pixel beside it.
+    edge = solid & (cv2.erode(above.view(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    half = distance >= 0.5 * cv2.dilate(distance, np.ones((3, 3), np.uint8))
+    mask = tidy(above & (half | ~edge), solid, um)
+    if ink.any():
+        mask |= ink & _closed(mask, np.ones([2 * round(STROKE_UM / side) + 1 for side in um[::-1]], np.uint8))
+    return mask
+
+
+def _disc(um: tuple[float, float]) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, tuple(2 * round(GAP_UM / side) + 1 for side in um))
+
+
+def _solid(mask: np.ndarray, um: tuple[float, float]) -> np.ndarray:
+    """The part of the mask that is wider than 2 GAP_UM: not the thin walls of fat cells, nor fibres."""
+    return cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, _disc(um)) > 0
+
+
+def _closed(mask: np.ndarray, element: np.ndarray) -> np.ndarray:
+    # A closing at the border takes what lies outside for tissue unless there is a margin of glass.
+    rows, columns = (side // 2 for side in element.shape)
+    padded = np.pad(mask.view(np.uint8), [(rows, rows), (columns, columns)])
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, element)
+    return closed[rows:, columns:][: mask.shape[0], : mask.shape[1]] > 0
+
+
+def tidy(mask: np.ndarray, solid: np.ndarray, um: tuple[float, float]) -> np.ndarray:
+    """Close gaps, drop specks, fill holes: every small one, and those of a fat cell's size where no solid tissue is.
+
+    A hole of a fat cell's size in solid tissue is a tear or a vessel and stays; between thin walls it is a fat cell.
+    """
+    mm2 = um[0] * um[1] * 1e-6
+    kept = _large(_closed(_large(mask, 4, 8), _disc(um)), SPECK_MM2 / mm2, 8)
+    kept = ~_large(~kept, HOLE_MM2 / mm2, 4)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~kept).view(np.uint8), connectivity=4)
+    near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    rim = (near > 0) & kept
+    around = np.bincount(near[rim], minlength=count)
+    dense = np.bincount(near[rim & solid], minlength=count)
+    cell = (stats[:, cv2.CC_STAT_AREA] < FAT_CELL_MM2 / mm2) & (dense < 0.5 * around)
+    cell[0] = False
+    return kept | cell[labels]
+
+
+def _large(mask: np.ndarray, pixels: float, connectivity: int) -> np.ndarray:
+    """The connected pieces of `mask` with at least `pixels` pixels."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
+    keep = stats[:, cv2.CC_STAT_AREA] >= pixels
+    keep[0] = False
+    return keep[labels]
+
+
+def pen_mask(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
+    """Pixels with the colour of ink: green or blue (red light is what they lack most), or dark and without any hue.
+
+    Haematoxylin and eosin both take away more green than red, so that neither looks like this; red ink does look like
+    eosin or blood and is not found.
+    """
+    density = np.log(np.maximum(np.asarray(glass, np.float32), 1) / np.maximum(picture.astype(np.float32), 1))
+    red, green = density[..., 0], density[..., 1]
+    mean = density.mean(axis=2)
+    coloured = (red > 1.15 * np.maximum(green, 0)) & (mean > PEN_OD)
+    black = (np.ptp(density, axis=2) < 0.25 * mean) & (mean > 4 * PEN_OD)
+    return coloured | black
+
+
+def outlines(mask: np.ndarray, factor: tuple[float, float]) -> list[Outline]:
+    """Pieces of the mask as polygons in level-0 pixels, from top to bottom; `factor` is level-0 pixels a mask pixel."""
+    # Twice the size: a ring runs through pixel centres, which would make a one-pixel piece a point.
+    double = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
+    rings, tree = cv2.findContours(double, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    scale = np.array(factor) / 2
+
+    def level0(ring: np.ndarray) -> np.ndarray:
+        points = cv2.approxPolyDP(ring, 1.0, True) if len(ring) > 8 else ring
+        points = (points[:, 0] + 0.5) * scale
+        return np.concatenate([points, points[:1]])
+
+    found = []
+    for i, ring in enumerate(rings):
+        if tree[0, i, 3] >= 0:
+            continue
+        holes, child = [], tree[0, i, 2]
+        while child >= 0:
+            holes.append(level0(rings[child]))
+            child = tree[0, child, 0]
+        x, y = ring[0, 0]
+        area = int(stats[labels[y // 2, x // 2], cv2.CC_STAT_AREA])
+        found.append(((y, x), Outline(level0(ring), holes, area)))
+    return [outline for _, outline in sorted(found, key=lambda pair: pair[0])]
+
+
+def geojson(sample: str, mask: np.ndarray, factor: tuple[float, float], pixel_mm2: float | None) -> dict[str, object]:
+    """Outline for QuPath: a polygon a piece of tissue in level-0 pixels, holes as inner rings, ids that stay the same.
+
+    `pixel_mm2` is the area of a level-0 pixel, None when not known.
+    """
+    features = []
+    for i, piece in enumerate(outlines(mask, factor)):
+        area = None if pixel_mm2 is None else round(piece.pixels * factor[0] * factor[1] * pixel_mm2, 6)
+        features.append(
+            {
+                "type": "Feature",
+                "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{sample}:{i}")),
+                "geometry": {
+                    "type": "Polygon",
+                    "coordinates": [ring.round(1).tolist() for ring in (piece.ring, *piece.holes)],
+                },
+                "properties": {
+                    "objectType": "annotation",
+                    "name": f"tissue {i}",
+                    "classification": {"name": "Tissue", "color": [0, 160, 0]},
+                    "tissue_id": i,
+                    "area_mm2": area,
+                },
+            }
+        )
+    return {"type": "FeatureCollection", "features": features}
+
+
+def focus(pixels: np.ndarray) -> float:
+    """Sharpness of level-0 pixels: variance of the Laplacian of the grey picture (Pech-Pacheco et al. 2000, LAPV)."""
+    return float(cv2.Laplacian(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())

@@ -1,0 +1,197 @@
+"""Patch features and their summaries: numbers, files, and files of other tools."""
+
+import hashlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from hx_cli import DataError
+from hx_features import (
+    STATISTICS,
+    Origin,
+    PatchFeatures,
+    first_half,
+    read_patch_features,
+    read_summary,
+    summarise,
+    write_patch_features,
+    write_summary,
+)
+
+ORIGIN = Origin("raw", "mixed10", "random", "ab" * 32, "area 299 px; x/127.5-1")
+
+
+def grid(n: int) -> np.ndarray:
+    return np.stack([np.arange(n) % 7, np.arange(n) // 7], axis=1).astype(np.int64) * 256
+
+
+def test_halves_are_the_parity_of_sha1():
+    coords = grid(500)
+    expected = [hashlib.sha1(f"S1:{x}:{y}".encode()).digest()[-1] % 2 == 0 for x, y in coords]
+    np.testing.assert_array_equal(first_half("S1", coords), expected)
+    assert 200 < sum(expected) < 300
+    assert not np.array_equal(first_half("S2", coords), expected)
+    np.testing.assert_array_equal(first_half("S1", coords[10:20]), expected[10:20])
+    assert first_half("S1", coords[:0]).shape == (0,)
+
+
+def test_statistics():
+    rng = np.random.default_rng(1)
+    features = (rng.gamma(2, size=(101, 300)) + 1000).astype(np.float32)
+    first = rng.random(101) < 0.4
+    summary = summarise(features, first, ORIGIN)
+    assert (summary.n, summary.n_half1) == (101, int(first.sum()))
+    exact = features.astype(np.longdouble)
+    for name, values in {
+        "mean": exact.mean(axis=0),
+        "median": np.sort(exact, axis=0)[50],
+        "max": exact.max(axis=0),
+        "std": np.sqrt(((exact - exact.mean(axis=0)) ** 2).mean(axis=0)),
+        "half1": exact[first].mean(axis=0),
+        "half2": exact[~first].mean(axis=0),
+    }.items():
+        assert summary.statistics[name].dtype == np.float32
+        np.testing.assert_array_equal(summary.statistics[name], values.astype(np.float32), err_msg=name)
+
+
+def test_one_patch_and_none():
+    one = summarise(np.float32([[1, 5, -2]]), np.array([True]), ORIGIN)
+    for name in ("mean", "median", "max", "half1"):
+        np.testing.assert_array_equal(one.statistics[name], [1, 5, -2])
+    np.testing.assert_array_equal(one.statistics["std"], 0)
+    assert np.isnan(one.statistics["half2"]).all()
+    none = summarise(np.zeros((0, 3), np.float32), np.zeros(0, bool), ORIGIN)
+    assert none.n == 0 and all(np.isnan(none.statistics[name]).all() for name in STATISTICS)
+    assert none.statistics["mean"].shape == (3,)
+
+
+def test_half_precision_is_summed_in_double():
+    features = np.full((5000, 2), 60000, np.float16)
+    np.testing.assert_array_equal(summarise(features, np.arange(5000) < 9, ORIGIN).statistics["mean"], 60000)
+
+
+def contiguous(path: Path) -> bool:
+    found = []
+
+    def visit(_, item):
+        if isinstance(item, h5py.Dataset):
+            found.append(item.chunks is None and item.compression is None)
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return bool(found) and all(found)
+
+
+def test_summary_file(tmp_path):
+    features = np.random.default_rng(2).random((9, 4), np.float32)
+    summaries = {
+        (size, name): summarise(features[:rows], first_half("S1", grid(rows)), Origin(name, weights="file"))
+        for size, rows in ((256, 9), (1024, 0))
+        for name in ("raw", "lab.v2")
+    }
+    for name in ("a", "b"):
+        write_summary(tmp_path / f"{name}.h5", "S1", summaries)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert contiguous(tmp_path / "a.h5")
+    sample, found = read_summary(tmp_path / "a.h5", 256)
+    assert sample == "S1" and list(found) == ["lab.v2", "raw"]
+    expected = summaries[256, "raw"]
+    assert (found["raw"].n, found["raw"].n_half1, found["raw"].origin) == (9, expected.n_half1, expected.origin)
+    for name in STATISTICS:
+        np.testing.assert_array_equal(found["raw"].statistics[name], expected.statistics[name])
+    assert read_summary(tmp_path / "a.h5", 1024)[1]["raw"].n == 0
+    assert read_summary(tmp_path / "a.h5", 512) == ("S1", {})
+
+
+def test_a_damaged_summary_is_told(tmp_path):
+    summary = summarise(np.ones((2, 3), np.float32), np.array([True, False]), ORIGIN)
+    write_summary(tmp_path / "ok.h5", "S1", {(256, "raw"): summary})
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "ok.h5").read_bytes()[:1500])
+    write_summary(tmp_path / "short.h5", "S1", {(256, "raw"): summary})
+    with h5py.File(tmp_path / "short.h5", "a") as file:
+        del file["256/raw/max"]
+        file["256/raw/max"] = np.ones(2, np.float32)
+    (tmp_path / "text.h5").write_text("no")
+    for name in ("cut.h5", "short.h5", "text.h5", "missing.h5"):
+        with pytest.raises(DataError, match=name):
+            read_summary(tmp_path / name, 256)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_patch_features_file(tmp_path, dtype):
+    features = np.random.default_rng(3).random((9, 4), np.float32).astype(dtype)
+    patches = PatchFeatures("S1", 512, features, grid(9), ORIGIN)
+    for folder in ("a", "b"):
+        write_patch_features(tmp_path / folder / "S1.h5", patches)
+    path = tmp_path / "a" / "S1.h5"
+    assert path.read_bytes() == (tmp_path / "b" / "S1.h5").read_bytes()
+    assert contiguous(path)
+    found = read_patch_features(path)
+    assert (found.sample, found.size, found.origin) == ("S1", 512, ORIGIN)
+    assert found.features.dtype == dtype
+    np.testing.assert_array_equal(found.features, features)
+    np.testing.assert_array_equal(found.coords, grid(9))
+
+
+def write_foreign(path: Path, features: object, coords: object, on_features: dict, on_coords: dict) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, data, attributes in (("features", features, on_features), ("coords", coords, on_coords)):
+            if data is not None:
+                file.create_dataset(name, data=data).attrs.update(attributes)
+    return path
+
+
+def test_files_of_other_tools(tmp_path):
+    values, coords = np.random.default_rng(4).random((5, 6)), grid(5)
+    trident = write_foreign(
+        tmp_path / "20x_256px/features_uni_v1/S1.h5",
+        values,
+        coords,
+        {"encoder": "uni_v1", "name": "S1"},
+        {"patch_size": 256, "patch_size_level0": 512, "overlap": 0},
+    )
+    found = read_patch_features(trident)
+    assert (found.sample, found.size, found.origin) == ("S1", 512, Origin("uni_v1"))
+    assert found.features.dtype == np.float32 and found.coords.dtype == np.int64
+
+    clam = write_foreign(
+        tmp_path / "features_resnet/S1.h5", values, coords.astype(np.int32), {"patch_size": 256, "patch_level": 0}, {}
+    )
+    found = read_patch_features(clam)
+    assert (found.size, found.origin.encoder) == (256, "resnet")
+
+    as_bytes = write_foreign(tmp_path / "x/S1.h5", values, coords, {"encoder": np.bytes_(b"e1")}, {"patch_size": 64.0})
+    found = read_patch_features(as_bytes)
+    assert (found.size, found.origin.encoder) == (64, "e1")
+
+
+@pytest.mark.parametrize(
+    ("features", "coords", "on_features", "on_coords", "told"),
+    [
+        (None, grid(5), {}, {}, ["no dataset features"]),
+        (np.ones((5, 2)), None, {}, {}, ["no dataset coords"]),
+        (np.ones((1, 5, 2)), grid(5), {}, {}, ["(N, D)", "a row (x, y) a patch", "patch_size_level0", "encoder"]),
+        (np.ones((5, 2), int), grid(5), {"encoder": "a"}, {"patch_size": 64}, ["floating-point"]),
+        (np.ones((5, 2)), grid(4), {"encoder": "a"}, {"patch_size": 64}, ["coords are (4, 2)"]),
+        (np.full((5, 2), np.nan), grid(5), {"encoder": "a"}, {"patch_size": 64}, ["NaN", "5 of 5"]),
+        (np.ones((5, 2)), grid(5), {"encoder": "a"}, {"patch_size": 64, "patch_level": 1}, ["patch_size_level0"]),
+        (np.ones((5, 2)), grid(5), {"encoder": "a/b"}, {"patch_size": 64}, ["'a/b'"]),
+        (np.ones((5, 2)), grid(5), {"encoder": "a"}, {"patch_size": 0}, ["no patch size"]),
+    ],
+)
+def test_faulty_patch_features(tmp_path, features, coords, on_features, on_coords, told):
+    path = write_foreign(tmp_path / "S1.h5", features, coords, on_features, on_coords)
+    with pytest.raises(DataError) as caught:
+        read_patch_features(path)
+    for text in told:
+        assert text in str(caught.value)
+    assert all("S1.h5" in fault for fault in caught.value.faults)
+
+
+def test_files_that_are_no_hdf5(tmp_path):
+    (tmp_path / "S1.h5").write_bytes(b"\x80\x04")
+    with pytest.raises(DataError, match=r"S1\.h5"):
+        read_patch_features(tmp_path / "S1.h5")

@@ -1,0 +1,244 @@
+"""segment_tissue: the files and the QC row of every slide, good or bad."""
+
+import hashlib
+import json
+import shutil
+
+import cv2
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from slides_made import GLASS, corrupt_tile, ellipse, glass, stain, write_slide
+
+from hx_grid import read_patches
+from segment_tissue import main
+
+TRIDENT = {
+    *("patch_size", "patch_size_level0", "level0_magnification", "target_magnification", "overlap"),
+    *("name", "savetodir", "level0_width", "level0_height"),
+}
+CLAM = {"patch_level", "downsample", "downsampled_level_dim", "level_dim", "custom_downsample", "save_path"}
+TRUTH = ellipse(1536, 1536, (760, 700), (550, 500))
+
+
+def table(path, rows):
+    """Write a slides.tsv: rows of (sample, slide, mpp)."""
+    lines = ["sample\tdonor\ttissue\ttissue_id\tslide\tmpp\tbatch"]
+    lines += [f"{sample}\tD-{sample}\tLung\tLung\t{slide}\t{mpp}\tLung.b3" for sample, slide, mpp in rows]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def run(folder, *more, out="out"):
+    return main(
+        [
+            *("--slides", str(folder / "slides.tsv"), "--slide-dir", str(folder / "slides"), "--batch-id", "Lung.b3"),
+            *("--outdir", str(folder / out), *more),
+        ]
+    )
+
+
+def quality(folder, out="out"):
+    table = pd.read_csv(folder / out / "Lung.b3.slides_qc.tsv", sep="\t").set_index("sample")
+    text = ["status", "reason", "warnings"]
+    return table.assign(**table[text].fillna(""))
+
+
+def digests(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    """A good slide, one with ink, and every kind of bad slide; segmented at three sizes."""
+    folder = tmp_path_factory.mktemp("batch")
+    slides = folder / "slides"
+    slides.mkdir()
+    good = stain(glass(1536, 1536), TRUTH)
+    write_slide(slides / "good.tif", good)
+    inked = good.copy()
+    inked[512:768, 300:1200] = (30, 60, 160)
+    write_slide(slides / "ink.tif", inked, mpp=None)
+    write_slide(slides / "blank.tif", glass(1024, 1024, (246, 228, 236)))
+    write_slide(slides / "tiny.tif", glass(16, 16), factors=(), tile=16)
+    write_slide(slides / "bit.tif", stain(glass(1536, 1280), ellipse(1536, 1280, (512, 768), (40, 700))))
+    (slides / "empty.tif").touch()
+    whole = (slides / "good.tif").read_bytes()
+    (slides / "short.tif").write_bytes(whole[: len(whole) // 2])
+    (slides / "text.tif").write_text("no slide")
+    write_slide(slides / "part.tif", good, factors=())
+    corrupt_tile(slides / "part.tif", 0, 8)  # columns 512-767, rows 256-511
+    names = ["good", "ink", "blank", "tiny", "bit", "empty", "short", "text", "part", "gone"]
+    table(folder / "slides.tsv", [(f"S.{n}", f"gs://x/{n}.tif", "0.25" if n == "ink" else "") for n in reversed(names)])
+    assert run(folder, "--patch-sizes", "512,128,2048", "--threads", "2") == 0
+    return folder
+
+
+def test_every_slide_has_a_row_and_every_lost_slide_is_listed(batch):
+    rows = quality(batch)
+    assert rows["status"].to_dict() == {
+        "S.bit": "no_tissue",
+        "S.blank": "no_tissue",
+        "S.empty": "unreadable",
+        "S.gone": "unreadable",
+        "S.good": "ok",
+        "S.ink": "ok",
+        "S.part": "partial",
+        "S.short": "unreadable",
+        "S.text": "unreadable",
+        "S.tiny": "no_tissue",
+    }
+    assert rows.index.is_monotonic_increasing
+    for sample, reason in {"bit": "no patch of any size", "blank": "nothing but glass", "empty": "0 bytes"}.items():
+        assert reason in rows.loc[f"S.{sample}", "reason"]
+    assert "no such file" in rows.loc["S.gone", "reason"] and "cut short" in rows.loc["S.short", "reason"]
+    dropped = pd.read_csv(batch / "out" / "Lung.b3.dropped.tsv", sep="\t")
+    assert dropped.columns.tolist() == ["id", "kind", "stage", "reason"]
+    assert dropped["id"].tolist() == [s for s in rows.index if rows.loc[s, "status"] not in ("ok", "partial")]
+    assert set(dropped["kind"]) == {"slide"} and set(dropped["stage"]) == {"segment_tissue"}
+    assert dropped["reason"].str.contains("unreadable: empty.tif: empty file").any()
+
+
+def test_measures_of_a_good_slide(batch):
+    row = quality(batch).loc["S.good"]
+    assert (row["width"], row["height"], row["levels"], row["mpp_source"]) == (1536, 1536, 3, "tiff")
+    assert row["vendor"] == "generic-tiff"
+    assert float(row["mpp"]) == pytest.approx(0.5) and row["magnification"] == 20
+    assert row["tissue_mm2"] == pytest.approx(TRUTH.sum() * 0.25e-6, rel=0.02)
+    assert row["tissue_fraction"] == pytest.approx(TRUTH.mean(), rel=0.02)
+    assert [row[name] for name in ("red", "green", "blue")] == pytest.approx([200, 120, 165], abs=4)
+    assert row["glass_source"] == "glass" and list(bytes.fromhex(row["glass"][1:])) == pytest.approx(GLASS, abs=2)
+    assert row["focus"] > 0 and row["pen_fraction"] == 0 and row["n_bad_tiles"] == 0
+    assert row["warnings"] == "no patch of 2048 px" and row["n_patches_2048"] == 0
+
+
+def test_patch_files_hold_the_grid_and_both_families_of_attributes(batch):
+    row = quality(batch).loc["S.good"]
+    for size in (128, 512, 2048):
+        path = batch / "out" / f"{size}px" / "patches" / "S.good_patches.h5"
+        sample, grid, attributes = read_patches(path)
+        assert (sample, grid.size, len(grid.coords)) == ("S.good", size, row[f"n_patches_{size}"])
+        assert set(attributes) >= TRIDENT | CLAM
+        assert attributes["patch_size"] == size and attributes["patch_level"] == 0
+        assert attributes["target_magnification"] == attributes["level0_magnification"] == 20
+        assert attributes["level_dim"].tolist() == [1536, 1536] and attributes["downsample"].tolist() == [1, 1]
+        assert (attributes["level0_width"], attributes["mpp_x"]) == (1536, pytest.approx(0.5))
+        assert (grid.coords % size == 0).all() and (grid.fraction >= 0.5 - 1e-6).all()
+        expected = [TRUTH[y : y + size, x : x + size].mean() for x, y in grid.coords]
+        np.testing.assert_allclose(grid.fraction, expected, atol=0.08)
+        with h5py.File(path) as file:
+            assert file["pen_fraction"].shape == file["tissue_fraction"].shape == (len(grid.coords),)
+    for sample in ("S.blank", "S.short", "S.bit"):
+        assert not list((batch / "out").rglob(f"{sample}_patches.h5"))
+
+
+def test_pictures_show_the_outline(batch):
+    thumbnail = cv2.imread(str(batch / "out" / "thumbnails" / "S.good.jpg"))
+    assert max(thumbnail.shape[:2]) <= 1400
+    green = (thumbnail[..., 1].astype(int) - thumbnail.max(axis=2, where=[True, False, True], initial=0)) > 60
+    y, x = np.nonzero(green)
+    scale = 1536 / thumbnail.shape[1]
+    assert (x.min() * scale, x.max() * scale) == pytest.approx((210, 1310), abs=25)
+    assert (y.min() * scale, y.max() * scale) == pytest.approx((200, 1200), abs=25)
+    mask = cv2.imread(str(batch / "out" / "masks" / "S.good.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (96, 96) and set(np.unique(mask)) == {0, 255}
+    content = json.loads((batch / "out" / "geojson" / "S.good.geojson").read_text())
+    assert len(content["features"]) == 1
+    assert content["features"][0]["properties"]["area_mm2"] == pytest.approx(TRUTH.sum() * 0.25e-6, rel=0.02)
+    assert json.loads((batch / "out" / "geojson" / "S.blank.geojson").read_text())["features"] == []
+    assert (batch / "out" / "thumbnails" / "S.blank.jpg").exists()
+    assert not (batch / "out" / "thumbnails" / "S.short.jpg").exists()
+
+
+def test_ink_is_a_warning_and_is_flagged_per_patch_but_not_cut_out(batch):
+    row = quality(batch).loc["S.ink"]
+    assert "pen or ink, " in row["warnings"] and row["mpp_source"] == "sheet"
+    assert 0.6 < row["pen_fraction"] / (256 * 900 / TRUTH.sum()) < 1.05  # what mixes with tissue is not seen
+    with h5py.File(batch / "out" / "128px" / "patches" / "S.ink_patches.h5") as file:
+        inked, coords = file["pen_fraction"][:], file["coords"][:]
+    assert inked.max() > 0.75 and (inked[(coords[:, 1] < 384) | (coords[:, 1] > 768)] == 0).all()
+    good = quality(batch).loc["S.good", "n_patches_128"]
+    assert len(coords) >= good
+
+
+def test_damaged_tiles_are_counted(batch):
+    row = quality(batch).loc["S.part"]
+    assert row["n_bad_tiles"] >= 1 and "damaged tiles" in row["reason"]
+    _, grid, _ = read_patches(batch / "out" / "128px" / "patches" / "S.part_patches.h5")
+    inside = (grid.coords[:, 0] // 256 == 2) & (grid.coords[:, 1] // 256 == 1)
+    assert not inside.any() and len(grid.coords) > 30
+
+
+def test_nothing_depends_on_threads_or_on_the_folder(batch, tmp_path):
+    shutil.copytree(batch / "slides", tmp_path / "slides")
+    shutil.copy(batch / "slides.tsv", tmp_path)
+    assert run(tmp_path, "--patch-sizes", "128,512,2048", "--threads", "1") == 0
+    assert digests(tmp_path / "out") == digests(batch / "out")
+
+
+@pytest.fixture
+def one(batch, tmp_path):
+    """The good slide alone."""
+    (tmp_path / "slides").mkdir()
+    shutil.copy(batch / "slides" / "good.tif", tmp_path / "slides")
+    table(tmp_path / "slides.tsv", [("A", "good.tif", "")])
+    return tmp_path
+
+
+def test_max_patches_is_per_size_and_follows_the_seed(one):
+    assert run(one, "--patch-sizes", "128,256", "--max-patches", "9", "--seed", "1", out="a") == 0
+    assert run(one, "--patch-sizes", "256", "--max-patches", "9", "--seed", "1", out="b") == 0
+    assert run(one, "--patch-sizes", "128,256", "--max-patches", "9", "--seed", "2", out="c") == 0
+    a, b, c = (read_patches(one / out / "256px" / "patches" / "A_patches.h5")[1].coords.tolist() for out in "abc")
+    assert a == b != c and len(a) == 9  # a size more or less changes nothing
+    assert quality(one, "a").loc["A", ["n_patches_128", "n_patches_256"]].tolist() == [9, 9]
+
+
+def test_the_studys_choices(one):
+    assert run(one, "--patch-sizes", "128", "--segmentation", "otsu", "--patch-rule", "centre") == 0
+    _, grid, attributes = read_patches(one / "out" / "128px" / "patches" / "A_patches.h5")
+    assert (attributes["segmentation"], attributes["patch_rule"]) == ("otsu", "centre")
+    centre = grid.coords + 64
+    assert TRUTH[centre[:, 1], centre[:, 0]].mean() > 0.9
+
+
+def test_a_wrong_scale_of_the_sheet_is_a_warning(one):
+    table(one / "slides.tsv", [("A", "good.tif", "250")])
+    assert run(one, "--patch-sizes", "128") == 0
+    row = quality(one).loc["A"]
+    assert "mpp 250 x 250 of the sheet is outside" in row["warnings"] and row["mpp_source"] == "tiff"
+
+
+def test_faults_of_the_table_come_at_once(one, capsys):
+    table(one / "slides.tsv", [("A", "x/good.tif", "1"), ("A", "y/good.tif", "half"), ("B", "b.tif", "")])
+    assert run(one) == 65
+    message = capsys.readouterr().err
+    assert "row 3: sample 'A'" in message and "row 3: slide file name 'good.tif'" in message and "'half'" in message
+    (one / "slides.tsv").write_text("sample\tslide\nA\tgood.tif\n")
+    assert run(one) == 65
+    assert "no column donor, tissue, tissue_id, mpp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--patch-sizes=0", "--patch-sizes=128,x", "--patch-sizes=128,128", "--patch-sizes=", "--patch-sizes=-128"),
+        *("--min-tissue=0", "--min-tissue=1.1", "--max-patches=-1", "--threads=0", "--segmentation=magic"),
+    ],
+)
+def test_usage_errors(one, option):
+    with pytest.raises(SystemExit) as error:
+        run(one, option)
+    assert error.value.code == 2
+
+
+def test_real_slides(real_data, tmp_path):
+    shutil.copytree(real_data / "slides", tmp_path / "slides")
+    table(tmp_path / "slides.tsv", [("C", "CMU-1-Small-Region.svs", ""), ("T", "TCGA-CR-7395-01A-01-TS1.svs", "")])
+    assert run(tmp_path, "--patch-sizes", "128,256,512,1024", "--threads", "2") == 0
+    rows = quality(tmp_path)
+    assert rows["status"].tolist() == ["ok", "ok"] and "no mpp" in rows.loc["T", "warnings"]
+    counts = rows[[f"n_patches_{size}" for size in (128, 256, 512, 1024)]]
+    assert (counts.loc["C"] >= [145, 35, 7, 1]).all() and (counts.loc["C"] <= [175, 45, 12, 3]).all()
+    assert (counts.loc["T"] >= [600, 150, 35, 6]).all() and (counts.loc["T"] <= [640, 170, 42, 9]).all()

@@ -1,0 +1,230 @@
+"""hx_slide: opening, scale, levels, pixels on the slide's own glass, recovery from bad tiles."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from slides_made import GLASS, corrupt_tile, ellipse, glass, stain, write_slide
+
+import hx_slide
+from hx_slide import Slide, SlideError, TileError, composite
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    """A slide without compression and the very pixels it was written from; its size is no multiple of anything."""
+    picture = stain(glass(1203, 1001), ellipse(1203, 1001, (500, 600), (350, 450)))
+    picture = np.clip(picture, 0, 255).round().astype(np.uint8)
+    return write_slide(tmp_path_factory.mktemp("exact") / "exact.tif", picture, compression=None), picture
+
+
+def test_sizes_and_float_level_factors(exact):
+    with Slide(exact[0]) as slide:
+        assert (slide.width, slide.height) == (1001, 1203)
+        assert slide.dimensions == ((1001, 1203), (251, 301), (63, 76))
+        np.testing.assert_allclose(slide.factors[1], (1001 / 251, 1203 / 301))
+        assert slide.factors[1][0] < 4
+
+
+def test_field_of_view_is_exact_where_level_sizes_are_rounded_up(tmp_path):
+    # 4001 = 4 x 1000 + 1: the level factor is 4001 / 1001 = 3.997, which an integer would make 3.
+    picture = glass(1024, 4001, noise=0)
+    picture[:, 3000:3001] = 0
+    picture[:, 3511:3512] = 0
+    with Slide(write_slide(tmp_path / "s.tif", picture, factors=(4,), compression=None)) as slide:
+        patch = slide.read(3000, 0, 512, 512)
+        assert np.flatnonzero(patch[0].sum(axis=1) == 0).tolist() == [0, 511]
+        low = slide.read_level(1)
+        dark = low.pixels[10].astype(int).sum(axis=1)
+        at = [float(np.argmin(dark[a:b]) + a + 0.5) * low.factor[0] for a, b in ((700, 800), (850, 950))]
+        assert (at[1] - at[0]) / 511 == pytest.approx(1, abs=0.01)  # one pixel of the level is 0.8 % of it
+
+
+def test_read_gives_the_level_0_pixels(exact):
+    path, picture = exact
+    with Slide(path) as slide:
+        np.testing.assert_array_equal(slide.read(100, 237, 431, 300), picture[237:537, 100:531])
+
+
+def test_off_slide_pixels_have_the_colour_of_the_glass(exact):
+    path, picture = exact
+    with Slide(path) as slide:
+        patch = slide.read(-50, 1100, 256, 256)
+        np.testing.assert_array_equal(patch[:103, 50:], picture[1100:, :206])
+        outside = np.ones((256, 256), bool)
+        outside[:103, 50:] = False
+        assert (patch[outside] == slide.background).all()
+        assert np.abs(slide.background.astype(int) - GLASS).max() <= 2
+
+
+def test_transparent_pixels_have_the_colour_of_the_glass(tmp_path):
+    picture = np.dstack([glass(800, 800), np.full((800, 800), 255)])
+    picture[200:400, 300:600] = 0
+    with Slide(write_slide(tmp_path / "s.tif", picture, compression="adobe_deflate")) as slide:
+        assert (slide.read(310, 210, 100, 100) == slide.background).all()
+        low = slide.read_level(1).pixels
+        assert low.min() > 200  # an edge of part transparent pixels is no dark rim either
+        assert np.abs(low.astype(int) - GLASS).max() < 20
+
+
+def test_composite_weighs_by_opacity():
+    rgba = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [10, 20, 30, 51]]], np.uint8)
+    expected = [[[240, 230, 220], [10, 20, 30], [194, 188, 182]]]
+    assert composite(rgba, np.array([240, 230, 220])).tolist() == expected
+
+
+def test_a_given_background_goes_before_the_one_that_is_seen(exact):
+    with Slide(exact[0], background=np.array([1, 2, 3])) as slide:
+        assert (slide.read(-64, -64, 32, 32) == (1, 2, 3)).all()
+        assert slide.overview.pixels.mean() > 100
+
+
+def test_shrunk_levels_are_means_whatever_the_strips(exact, monkeypatch):
+    path, picture = exact
+    with Slide(path) as slide:
+        whole = slide.read_level(0, 8)
+    monkeypatch.setattr(hx_slide, "STRIP_PIXELS", 1)
+    with Slide(path) as slide:
+        strips = slide.read_level(0, 8)
+    np.testing.assert_array_equal(whole.pixels, strips.pixels)
+    assert whole.pixels.shape == (151, 126, 3) and whole.factor == (8, 8)
+    blocks = picture[:1200, :1000].reshape(150, 8, 125, 8, 3).mean(axis=(1, 3))
+    assert np.abs(whole.pixels[:150, :125] - blocks).max() <= 0.51
+
+
+@pytest.mark.parametrize("max_px", [50, 400, 5000])
+def test_thumbnail_is_as_large_as_asked_and_not_larger_than_the_slide(exact, max_px):
+    with Slide(exact[0]) as slide:
+        picture, factor = slide.thumbnail(max_px)
+        assert max(picture.shape[:2]) <= max_px and picture.shape[0] > 0.8 * min(max_px, 1203)
+        assert picture.shape[1] * factor[0] == pytest.approx(1001, rel=0.02)
+
+
+def test_overview_has_one_physical_scale(tmp_path):
+    for mpp, side in ((0.5, 128), (0.25, 64), (None, 128)):
+        with Slide(write_slide(tmp_path / "s.tif", glass(2048, 2048), mpp=mpp)) as slide:
+            assert slide.overview.pixels.shape == (side, side, 3)
+
+
+@pytest.mark.parametrize(
+    ("sheet", "tag", "expected", "source", "warned"),
+    [
+        (0.3, 0.5, 0.3, "sheet", False),
+        (None, 0.5, 0.5, "tiff", False),
+        (0.0274, 0.5, 0.5, "tiff", True),
+        (None, 0.0274, None, "none", True),
+        (None, 352.8, None, "none", True),  # 72 dots an inch, a default of picture software
+        (None, None, None, "none", True),
+    ],
+)
+def test_scale_and_its_source(tmp_path, sheet, tag, expected, source, warned):
+    with Slide(write_slide(tmp_path / "s.tif", glass(64, 64), mpp=tag, tile=16), mpp=sheet) as slide:
+        assert slide.scale.source == source and bool(slide.scale.warnings) == warned
+        assert slide.scale.x == (None if expected is None else pytest.approx(expected, rel=1e-3))
+        assert slide.magnification() == {0.3: 40, 0.5: 20, None: 20}[expected]
+
+
+def test_oblong_pixels_are_a_warning(tmp_path):
+    path = tmp_path / "s.tif"
+    options = {"resolution": (1e4 / 0.5, 1e4 / 0.6), "resolutionunit": "CENTIMETER", "tile": (64, 64)}
+    tifffile.imwrite(path, glass(64, 64).astype(np.uint8), photometric="rgb", **options)
+    with Slide(path) as slide:
+        assert "not square" in slide.scale.warnings[0]
+
+
+def test_a_damaged_tile_raises_and_spoils_nothing_else(tmp_path):
+    path = write_slide(tmp_path / "s.tif", glass(1024, 1024))
+    corrupt_tile(path, 0, 5)  # columns 256-511, rows 256-511
+    with openslide.OpenSlide(path) as plain:
+        with pytest.raises(openslide.OpenSlideError):
+            plain.read_region((300, 300), 0, (10, 10))
+        with pytest.raises(openslide.OpenSlideError):  # why Slide reopens: the handle fails for ever
+            plain.read_region((0, 0), 0, (10, 10))
+    with Slide(path) as slide:
+        with pytest.raises(TileError, match=r"s\.tif: level 0, 10 x 10 px at \(300, 300\)"):
+            slide.read(300, 300, 10, 10)
+        assert slide.read(0, 0, 256, 256).min() > 200
+        assert slide.read(512, 256, 256, 256).min() > 200
+
+
+def test_a_failure_that_goes_away_is_not_seen(exact, monkeypatch):
+    path, picture = exact
+
+    class Flaky:
+        def __init__(self, handle):
+            self.handle = handle
+
+        def __getattr__(self, name):
+            return getattr(self.handle, name)
+
+        def read_region(self, *_):
+            raise openslide.OpenSlideError("connection reset")
+
+    with Slide(path) as slide:
+        slide._handle = broken = Flaky(slide._handle)
+        np.testing.assert_array_equal(slide.read(0, 0, 64, 64), picture[:64, :64])
+        assert slide._handle is not broken
+
+
+def test_bad_tiles_of_a_level_show_glass_and_are_listed(tmp_path):
+    picture = stain(glass(2048, 2048), np.ones((2048, 2048), bool))
+    path = write_slide(tmp_path / "s.tif", picture, factors=(4,))
+    corrupt_tile(path, 1, 2)  # level 1 is 512 x 512: column 0, row 1
+    with Slide(path) as slide:
+        low = slide.read_level(1).pixels
+        assert slide.bad_tiles == {(1, 0, 1)}
+        assert (low[256:, :256] == slide.background).all() and low[:256].mean() < 180
+
+
+def test_a_slide_of_which_nothing_can_be_read(tmp_path):
+    path = write_slide(tmp_path / "s.tif", glass(256, 256), factors=())
+    corrupt_tile(path, 0, 0)
+    with Slide(path) as slide, pytest.raises(SlideError, match="no pixel of level 0"):
+        _ = slide.overview
+
+
+def test_files_that_are_no_slides(tmp_path):
+    whole = write_slide(tmp_path / "whole.tif", glass(1024, 1024)).read_bytes()
+    (tmp_path / "short.tif").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "end.tif").write_bytes(whole[:-20])
+    (tmp_path / "empty.tif").touch()
+    (tmp_path / "text.tif").write_text("not a slide")
+    cv2.imwrite(str(tmp_path / "plain.png"), np.zeros((8, 8, 3), np.uint8))
+    reasons = {"gone.tif": "no such file", "empty.tif": "0 bytes", "short.tif": "cut short", "end.tif": "damaged"}
+    for name, reason in {**reasons, "text.tif": "not a slide", "plain.png": "not a slide", ".": "not a slide"}.items():
+        with pytest.raises(SlideError, match=reason):
+            Slide(tmp_path / name)
+
+
+def test_reading_from_threads_with_damaged_tiles_between(tmp_path):
+    path = write_slide(tmp_path / "s.tif", stain(glass(1024, 1024), ellipse(1024, 1024, (500, 500), (400, 400))))
+    corrupt_tile(path, 0, 6)
+    cells = [(x, y) for y in range(0, 1024, 128) for x in range(0, 1024, 128)] * 3
+
+    def read(cell):
+        try:
+            return slide.read(*cell, 128, 128).tobytes()
+        except TileError:
+            return b"bad"
+
+    with Slide(path) as slide:
+        one = [read(cell) for cell in cells]
+    with Slide(path) as slide, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, cells)) == one
+    assert one.count(b"bad") == 3 * 4
+
+
+def test_real_slides(real_data):
+    with Slide(real_data / "slides" / "CMU-1-Small-Region.svs") as slide:
+        assert (slide.width, slide.height, slide.dimensions) == (2220, 2967, ((2220, 2967),))
+        assert (slide.scale.x, slide.scale.source, slide.magnification()) == (0.499, "vendor", 20)
+        assert slide.background.tolist() == [246, 243, 243] and slide.background_source == "glass"
+        assert slide.read(2100, 2900, 256, 256)[100:, 150:].min() > 240  # off the slide
+    with Slide(real_data / "slides" / "TCGA-CR-7395-01A-01-TS1.svs") as slide:
+        assert slide.factors[1] == pytest.approx((2.00045, 2.00056), abs=1e-5)
+        assert slide.scale.source == "none" and slide.scale.warnings
+        # the glass, not the white (255) with which the unscanned corners were filled
+        assert slide.background.tolist() == [241, 236, 239] and slide.background_source == "glass"
