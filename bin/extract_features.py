@@ -12,7 +12,7 @@ import cv2
 import pandas as pd
 
 from hx_cli import command, log, parser
-from hx_encoder import open_encoders
+from hx_encoder import named_file, open_encoders
 from hx_extraction import Extraction, Job, find_patches
 from hx_io import write_tsv
 from hx_join import dropped_table
@@ -43,7 +43,8 @@ def main(argv: list[str] | None) -> None:
     arguments.add_argument("--slides", required=True, type=Path, help="rows of slides.tsv: the slides of this batch")
     arguments.add_argument("--slide-dir", required=True, type=Path, help="folder with the files of the slides")
     arguments.add_argument("--patches", required=True, type=Path, help="folder, <sample>_patches.h5 anywhere below")
-    arguments.add_argument("--encoders", required=True, type=Path, nargs="+", metavar="ONNX", help="a file an encoder")
+    add_encoders = {"type": named_file, "nargs": "+", "metavar": "[NAME=]ONNX", "help": "a file an encoder"}
+    arguments.add_argument("--encoders", required=True, **add_encoders)
     arguments.add_argument("--resize", choices=["area", "bilinear"], default="area", help="bilinear: the study's")
     arguments.add_argument(
         "--save-patch-features", choices=["none", "float16", "float32"], default="none", help="keep those of each patch"

@@ -40,18 +40,19 @@ class Encoder:
             weights by its own SHA-256.
         device: "cpu" or "cuda".
         micro_batch: patches in a call on the GPU.
+        name: goes before the name in the file.
 
     Raises:
         DataError: no ONNX model, or not one that takes patches and gives features; every fault at once.
         TemporaryFailure: out of memory.
     """
 
-    def __init__(self, path: Path, device: str = "cpu", micro_batch: int = 32):
+    def __init__(self, path: Path, device: str = "cpu", micro_batch: int = 32, name: str | None = None):
         self.path = Path(path)
         self._session = _session(self.path, device)
         self._batch = 1 if device == "cpu" else micro_batch
         told = self._session.get_modelmeta().custom_metadata_map
-        self.name = told.get("name") or self.path.stem
+        self.name = name or told.get("name") or self.path.stem
         faults = Faults()
         if not ID_PATTERN.match(self.name):
             faults.add(f"{path}: encoder name {self.name!r}: use letters, digits, dot, underscore and dash")
@@ -87,7 +88,7 @@ class Encoder:
         try:
             return self._session.run(None, {self._session.get_inputs()[0].name: patches})[0]
         except ORT_ERRORS as error:
-            raise _translated(error, f"{self.path}: the model fails on {len(patches)} patches of {self.px} px") from error
+            raise _translated(error, f"{self.path}: fails on {len(patches)} patches of {self.px} px") from error
 
     def _input_px(self, faults: Faults) -> int:
         """Side S of the input; what is wrong with input and output goes to `faults`."""
@@ -121,12 +122,18 @@ class Encoder:
         return found.shape[1]
 
 
-def open_encoders(paths: list[Path], device: str = "cpu", micro_batch: int = 32) -> list[Encoder]:
-    """Open several encoders, sorted by name. DataError names the faults of all; two of one name are a fault."""
+def named_file(text: str) -> tuple[str | None, Path]:
+    """(name, file) of 'NAME=FILE', (None, file) of 'FILE' (argparse type)."""
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals and ID_PATTERN.match(name) else (None, Path(text))
+
+
+def open_encoders(files: list[tuple[str | None, Path]], device: str = "cpu", micro_batch: int = 32) -> list[Encoder]:
+    """Open (name, file) pairs, sorted by name. DataError names the faults of all; two of one name are a fault."""
     faults, encoders = Faults(), []
-    for path in paths:
+    for name, path in files:
         with gathered(faults):
-            encoders.append(Encoder(path, device, micro_batch))
+            encoders.append(Encoder(path, device, micro_batch, name))
     names = [encoder.name for encoder in encoders]
     for name in sorted({name for name in names if names.count(name) > 1}):
         same = ", ".join(str(encoder.path) for encoder in encoders if encoder.name == name)

@@ -68,7 +68,7 @@ def find_patches(folder: Path, slides: pd.DataFrame) -> list[Job]:
             try:
                 sample, grid, attributes = read_patches(path)
             except DataError as error:
-                job.fault = job.fault or str(error)
+                job.fault = job.fault or str(error).replace(str(path), path.name)
                 continue
             if sample != row["sample"]:
                 job.fault = job.fault or f"{path.name} holds patches of {sample}: give the files of segment_tissue.py"
@@ -93,7 +93,7 @@ class Extraction:
         self.patches = sum(job.total for job in jobs if not job.fault)
         self._lock = threading.Lock()
         self._done, self._model_seconds = 0, 0.0
-        self._began = self._told = time.perf_counter()
+        self._began = self._told = self._freed = time.perf_counter()
 
     def run(self) -> None:
         """Read in this thread (and the readers of iter_blocks), encode in others. Raises what an encoder raises."""
@@ -131,7 +131,7 @@ class Extraction:
                 for size, grid in job.grids.items():
                     for encoder in self.encoders:
                         job.features[size, encoder.name] = np.empty((len(grid.coords), encoder.width), np.float32)
-                path, mpp = self.args.slide_dir / job.row["file"], job.row["mpp"]
+                path, mpp = self.args.slide_dir / job.row["slide"], job.row["mpp"]
                 try:
                     with Slide(path, None if np.isnan(mpp) else mpp, job.background) as slide:
                         for size, index, ready in iter_blocks(slide, job.grids.values(), prepare, self.args.threads):
@@ -207,16 +207,25 @@ class Extraction:
                     patches = PatchFeatures(sample, size, features.astype(self.saved), coords, origin)
                     write_patch_features(path, patches)
         write_summary(self.args.outdir / "summaries" / f"{sample}.summary.h5", sample, summaries)
-        seconds, count = time.perf_counter() - job.began, job.total - len(bad)
-        status = "partial" if bad else "ok"
+        count = job.total - len(bad)
+        if not count:
+            return row | {"status": "ok", "reason": ""}
+        seconds = self._seconds(job)
         return row | {
-            "status": status,
+            "status": "partial" if bad else "ok",
             "reason": f"{len(bad)} patches could not be read" if bad else "",
             "n_patches": count,
             "seconds": round(seconds, 1),
             "patches_per_second": round(count / seconds, 2),
             "wait_share": round(max(0.0, 1 - job.model_seconds / (seconds * self.workers)), 3),
         }
+
+    def _seconds(self, job: Job) -> float:
+        """Since this slide was opened or the last one done: a slide is read while the one before is encoded."""
+        with self._lock:
+            now, since = time.perf_counter(), max(job.began, self._freed)
+            self._freed = now
+        return now - since
 
     def _tell(self, force: bool = False) -> None:
         """Log progress, at most every PROGRESS_SECONDS."""

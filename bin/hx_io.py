@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+
 from hx_cli import DataError
 
 
@@ -67,7 +68,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         columns = [cell.strip() for cell in next(reader)]
         repeated = sorted({c for c in columns if columns.count(c) > 1})
         if repeated:
-            faults.append(f"{path}, row 1: column {', '.join(map(repr, repeated))} stands more than once: rename or remove")
+            names = ", ".join(map(repr, repeated))
+            faults.append(f"{path}, row 1: column {names} stands more than once: rename or remove")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 blank.append(reader.line_num)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a task is about: its rows of slides.tsv or cohort.tsv, as check_cohort.py wrote them."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,17 +23,16 @@ def _table(path: Path, columns: list[str], name: str) -> pd.DataFrame:
 
 
 def read_slides(path: Path, with_files: bool = True) -> pd.DataFrame:
-    """Rows of a slides.tsv, sorted by sample: text, but `mpp` float or NaN, and `file`, the base name of the slide.
+    """Rows of a slides.tsv, sorted by sample: text, but `mpp` float or NaN.
 
     Args:
-        with_files: every row must name a slide file, and no two the same.
+        with_files: every row must name a slide (a path below the folder of slides), and no two the same.
 
     Raises:
         DataError: every fault at once.
     """
     table, faults = _table(path, SLIDE_COLUMNS, "slides.tsv"), Faults()
-    names = table["slide"].map(lambda slide: PurePosixPath(slide).name)
-    unique = [("sample", table["sample"]), *([("slide file name", names)] if with_files else [])]
+    unique = [("sample", table["sample"]), *([("slide", table["slide"])] if with_files else [])]
     for what, values in unique:
         for row in np.flatnonzero(values.duplicated()):
             faults.add(f"{path}, row {row + 2}: {what} {values[row]!r} stands more than once: rename one")
@@ -41,13 +40,13 @@ def read_slides(path: Path, with_files: bool = True) -> pd.DataFrame:
         name = table["sample"][row]
         faults.add(f"{path}, row {row + 2}: sample {name!r}: use letters, digits, dot, underscore and dash")
     if with_files:
-        for row in np.flatnonzero(names == ""):
+        for row in np.flatnonzero(table["slide"] == ""):
             faults.add(f"{path}, row {row + 2}: slide is blank: name its file")
     mpp = pd.to_numeric(table["mpp"].replace("", None), errors="coerce")
     for row in np.flatnonzero(mpp.isna() & (table["mpp"] != "")):
         faults.add(f"{path}, row {row + 2}: mpp {table['mpp'][row]!r} is not a number: correct it or leave it empty")
     faults.stop()
-    return table.assign(mpp=mpp, file=names).sort_values("sample", ignore_index=True)
+    return table.assign(mpp=mpp).sort_values("sample", ignore_index=True)
 
 
 def tissue_rows(path: Path, tissue: str, unique: tuple[str, ...] = ("donor",)) -> pd.DataFrame:

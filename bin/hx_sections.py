@@ -5,7 +5,7 @@ from itertools import cycle
 
 import pandas as pd
 
-from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, RATIO, SMALL_P, bars, lines, table, text
+from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, RATIO, SMALL_P, bars, escape, lines, table, text
 from hx_report import RULE, qq_of_verdict
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
@@ -38,7 +38,7 @@ def planted_truths(rows: pd.DataFrame, rule: str) -> dict:
     return table(
         "planted_truths",
         "Planted truths found",
-        f"For each property drawn into the slides (mode {mode}), the feature of largest |r| with the "
+        f"For each property drawn into the slides (mode {escape(mode)}), the feature of largest |r| with the "
         "drawn value, chosen without expression, and how the genes planted for the property rank by |r| with it among "
         f"genes planted for nothing: found {count} of {len(rows)} ({rule}).",
         "An AUROC near .5 in mode signal, or truths found in mode null in more than 5 % of the rows, would be wrong.",
@@ -71,8 +71,8 @@ def verdict(rows: pd.DataFrame) -> dict:
         "Verdict by tissue (unadjusted)",
         f"Feature-gene pairs with {level} in each tissue's primary setting, beside those of the same data with donors "
         f"shuffled. {untrained}{UNADJUSTED}",
-        f"Hits in the control or a control lambda far from 1 would be wrong. Status: {RULE}. Primary = no: "
-        "the declared primary setting is not in this run, another one stands in.",
+        f"Hits in the control, or control lambdas on one side of 1 in all tissues, would be wrong. Status: {RULE}. "
+        "Primary = no: the declared primary setting is not in this run, another one stands in.",
         rows,
         {
             "status": named("Status", RULE, LIGHT),

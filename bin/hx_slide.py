@@ -77,6 +77,7 @@ class Slide:
         self._handle = self._open()
         self.properties = dict(self._handle.properties)
         self.dimensions = self._handle.level_dimensions
+        self._downsamples = self._handle.level_downsamples  # the mean of both axes, by which OpenSlide itself divides
         self.width, self.height = self.dimensions[0]
         self.factors = [(self.width / w, self.height / h) for w, h in self.dimensions]
         self.vendor = self.properties.get("openslide.vendor", "")
@@ -103,9 +104,13 @@ class Slide:
         except openslide.OpenSlideUnsupportedFormatError:
             raise SlideError(f"{self.path.name}: not a slide that OpenSlide reads, or cut short") from None
         except openslide.OpenSlideError as error:
-            raise SlideError(f"{self.path.name}: damaged: {error}") from None
+            raise SlideError(f"{self.path.name}: damaged: {self._plain(error)}") from None
         handle.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
         return handle
+
+    def _plain(self, error: Exception) -> str:
+        # Messages end up in tables, which are the same wherever the file lies.
+        return str(error).replace(str(self.path), self.path.name)
 
     @cached_property
     def scale(self) -> Scale:
@@ -139,7 +144,8 @@ class Slide:
         except (KeyError, ValueError):
             return None
 
-    def _tile_size(self, level: int) -> tuple[int, int]:
+    def tile_size(self, level: int) -> tuple[int, int]:
+        """Width and height of the tiles of a level as they lie in the file, 256 where the format does not tell."""
         width, height = (self._number(f"openslide.level[{level}].tile-{axis}") for axis in ("width", "height"))
         return int(width or 256), int(height or 256)
 
@@ -230,7 +236,8 @@ class Slide:
         try:
             rgba = np.asarray(fresh.read_region((x, y), level, (w, h)))
         except openslide.OpenSlideError as error:
-            raise TileError(f"{self.path.name}: level {level}, {w} x {h} px at ({x}, {y}): {error}") from None
+            where = f"level {level}, {w} x {h} px at ({x}, {y})"
+            raise TileError(f"{self.path.name}: {where}: {self._plain(error)}") from None
         with self._lock:
             if self._handle is handle:
                 self._handle = fresh
@@ -239,7 +246,7 @@ class Slide:
     def _raw_level(self, level: int, shrink: int) -> tuple[np.ndarray, tuple[float, float]]:
         width, height = self.dimensions[level]
         # Whole rows of tiles, so that a tile is decoded once.
-        rows = -(-max(self._tile_size(level)[1], STRIP_PIXELS // width) // shrink) * shrink
+        rows = -(-max(self.tile_size(level)[1], STRIP_PIXELS // width) // shrink) * shrink
         strips = [self._raw_strip(level, top, min(rows, height - top), shrink) for top in range(0, height, rows)]
         rgba = np.concatenate(strips)
         if not rgba[..., 3].any():
@@ -248,8 +255,7 @@ class Slide:
 
     def _raw_strip(self, level: int, top: int, rows: int, shrink: int) -> np.ndarray:
         width = self.dimensions[level][0]
-        # OpenSlide divides by its own downsample, the mean of both axes.
-        downsample = self._handle.level_downsamples[level]
+        downsample = self._downsamples[level]
         try:
             rgba = self._read_rgba(level, 0, round(top * downsample), width, rows)
         except TileError:
@@ -269,7 +275,7 @@ class Slide:
 
     def _tile_by_tile(self, level: int, top: int, rows: int, downsample: float) -> np.ndarray:
         width = self.dimensions[level][0]
-        side = self._tile_size(level)
+        side = self.tile_size(level)
         strip = np.zeros((rows, width, 4), np.uint8)
         for row in range(top // side[1], -(-(top + rows) // side[1])):
             upper, lower = max(top, row * side[1]), min(top + rows, (row + 1) * side[1])

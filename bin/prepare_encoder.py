@@ -80,7 +80,7 @@ def main(argv: list[str] | None) -> None:
     drawn, suffix, sha256 = args.weights == "random", "", ""
     faults = Faults()
     if not ID_PATTERN.match(args.encoder):
-        faults.add(f"--encoder {args.encoder!r}: use letters, digits, dot, underscore and dash, a letter first")
+        faults.add(f"--encoder {args.encoder!r}: use letters, digits, dot, underscore, dash; letter or digit first")
     if drawn and args.weights_sha256:
         faults.add("--weights-sha256 is the checksum of a file, but --weights is `random`: leave one of them out")
     elif not drawn:

@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hx_cli import Faults, comma_list, command, log, parser, preview
+from hx_cli import comma_list, command, log, parser, preview
 from hx_grid import Grid, patch_fractions, patch_grid, thin, write_patches
-from hx_io import atomic, read_table, write_json, write_tsv
+from hx_io import atomic, write_json, write_tsv
+from hx_rows import read_slides
 from hx_slide import NOMINAL_MPP, Overview, Slide, SlideError, TileError
 from hx_tissue import focus, geojson, glass_mask, otsu_mask, outlines, pen_mask
 
 SCHEMA_VERSION = 1
-COLUMNS = ["sample", "donor", "tissue", "tissue_id", "slide", "mpp"]
 OTSU_PX = 8192  # a lowest level beyond this (a file without pyramid) is shrunk by a whole factor first
 THUMBNAIL_PX = 1400
 GRID_PX = 12  # patches smaller than this on the thumbnail are not drawn
@@ -46,24 +46,6 @@ def share(text: str) -> float:
     return value
 
 
-def read_slides(path: Path) -> pd.DataFrame:
-    """The rows of a slides.tsv, sorted by sample, `mpp` as float or NaN. DataError names every fault."""
-    table, faults = read_table(path), Faults()
-    missing = [column for column in COLUMNS if column not in table]
-    if missing:
-        faults.add(f"{path}, row 1: no column {', '.join(missing)}: give the slides.tsv of check_cohort")
-        faults.stop()
-    names = table["slide"].map(lambda slide: Path(slide).name)
-    for what, values in (("sample", table["sample"]), ("slide file name", names)):
-        for row in np.flatnonzero(values.duplicated()):
-            faults.add(f"{path}, row {row + 2}: {what} {values[row]!r} stands more than once: rename one")
-    mpp = pd.to_numeric(table["mpp"].replace("", None), errors="coerce")
-    for row in np.flatnonzero(mpp.isna() & (table["mpp"] != "")):
-        faults.add(f"{path}, row {row + 2}: mpp {table['mpp'][row]!r} is not a number: correct it or leave it empty")
-    faults.stop()
-    return table.assign(mpp=mpp, file=names).sort_values("sample", ignore_index=True)
-
-
 def tissue_mask(slide: Slide, method: str) -> tuple[np.ndarray, tuple[float, float]]:
     """Mask of a slide, bool (h, w), and the level-0 pixels (x, y) that one of its pixels spans."""
     if method == "otsu":
@@ -83,7 +65,8 @@ def measure_focus(slide: Slide, mask: np.ndarray, factor: tuple[float, float], s
         try:
             values.append(focus(slide.read(int(x), int(y), FOCUS_PX, FOCUS_PX)))
         except TileError:
-            slide.bad_tiles.add((0, int(x), int(y)))
+            width, height = slide.tile_size(0)
+            slide.bad_tiles.add((0, int(x // width), int(y // height)))
     return float(np.median(values)) if values else np.nan
 
 
@@ -155,7 +138,7 @@ def segment_slide(row: pd.Series, args: argparse.Namespace) -> dict[str, object]
     result = {"sample": row["sample"], "donor": row["donor"], "tissue_id": row["tissue_id"], "n_bad_tiles": 0}
     result |= {f"n_patches_{size}": 0 for size in args.patch_sizes}
     try:
-        with Slide(args.slide_dir / row["file"], None if np.isnan(row["mpp"]) else row["mpp"]) as slide:
+        with Slide(args.slide_dir / row["slide"], None if np.isnan(row["mpp"]) else row["mpp"]) as slide:
             return result | _measure(slide, row["sample"], args)
     except SlideError as error:
         return result | {"status": "unreadable", "reason": str(error)}

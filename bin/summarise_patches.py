@@ -72,7 +72,7 @@ def main(argv: list[str] | None) -> None:
                 raise DataError(f"no file {sample}.h5 of patch features")
             summaries = summarise_slide(sample, files[sample])
         except DataError as error:
-            reason = "; ".join(error.faults)
+            reason = "; ".join(error.faults).replace(f"{args.files}/", "")
             log.warning("%s: %s", sample, reason)
             dropped.append((sample, "slide", reason))
             rows.append(row | {"status": "unreadable", "reason": reason})

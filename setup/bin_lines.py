@@ -29,7 +29,9 @@ def imports(script: str, seen: frozenset[str] = frozenset()) -> set[str]:
 def expected_line(module_text: str) -> str:
     """The `# bin:` line that a module with this text must have."""
     script = module_text.split("stub:")[0]
-    commands = {name for name in re.findall(r"\b([a-z_]+\.py)\b", re.sub(r"# bin:.*", "", script)) if (BIN / name).exists()}
+    commands = {
+        name for name in re.findall(r"\b([a-z_]+\.py)\b", re.sub(r"# bin:.*", "", script)) if (BIN / name).exists()
+    }
     helpers = set().union(*(imports(name) for name in commands)) - commands
     return f"# bin: {' '.join(sorted(helpers))}"
 

@@ -69,8 +69,11 @@ def install(home: Path) -> None:
     names = [f"{a.groupId.replace('.', '/')}/{a.artifactId}/{a.version}/{a.filename}" for a in artifacts]
     with ThreadPoolExecutor(8) as pool:
         fetched = dict(zip(names, pool.map(lambda a: Path(a.resolve()), artifacts), strict=True))
-    wrong = [k for k in locked.keys() | fetched.keys()
-             if k not in fetched or k not in locked or sha256(fetched[k]) != locked[k]]
+    wrong = [
+        k
+        for k in locked.keys() | fetched.keys()
+        if k not in fetched or k not in locked or sha256(fetched[k]) != locked[k]
+    ]
     if wrong:
         sys.exit(f"Nextflow's jars are not as locked in {LOCK}: {', '.join(sorted(wrong))}")
     (base / "lib").mkdir(parents=True, exist_ok=True)

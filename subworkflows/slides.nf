@@ -63,8 +63,10 @@ workflow SLIDES {
             opts.weights_sha256 ?: '',
             opts.seed,
         )
-        def given = encoders.findAll { _name, onnx -> onnx != null }.collect { _name, onnx -> onnx }
-        ch_encoders = PREPARE_ENCODER.out.encoder.mix(channel.fromList(given)).toSortedList { a, b -> a.name <=> b.name }
+        ch_encoders = PREPARE_ENCODER.out.encoder
+            .mix(channel.fromList(encoders.findAll { _name, onnx -> onnx != null }))
+            .toSortedList { a, b -> a[0] <=> b[0] }
+            .map { pairs -> pairs.transpose() }
 
         EXTRACT_FEATURES(
             ch_batches.join(SEGMENT_TISSUE.out.patches, failOnMismatch: true, failOnDuplicate: true),

@@ -8,7 +8,7 @@ process EXTRACT_FEATURES {
 
     input:
     tuple val(meta), val(table), path(slides, stageAs: 'slides?/*'), path(patches, stageAs: 'patches?/*')
-    path encoders
+    tuple val(names), path(encoders, stageAs: 'encoders?/*')
     val settings // map: resize, micro_batch, save_patch_features
 
     output:
@@ -19,6 +19,7 @@ process EXTRACT_FEATURES {
     path 'versions.yml', emit: versions
 
     script:
+    def named = [names, [encoders].flatten()].transpose().collect { name, onnx -> "${name}=${onnx}" }.join(' ')
     def device = task.accelerator ? 'cuda' : 'cpu'
     // A task that ran out of device memory (exit 75) tries again with half the patches a pass: the same result.
     def micro_batch = Math.max(1, settings.micro_batch.intdiv(1 << (task.attempt - 1)))
@@ -32,7 +33,7 @@ process EXTRACT_FEATURES {
         --slides ${meta.id}.slides.tsv \\
         --slide-dir . \\
         --patches . \\
-        --encoders ${encoders} \\
+        --encoders ${named} \\
         --resize ${settings.resize} \\
         --save-patch-features ${settings.save_patch_features} \\
         --micro-batch ${micro_batch} \\

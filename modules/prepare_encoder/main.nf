@@ -12,7 +12,7 @@ process PREPARE_ENCODER {
     val seed
 
     output:
-    path "${name}.onnx", emit: encoder
+    tuple val(name), path("${name}.onnx"), emit: encoder
     path 'versions.yml', emit: versions
 
     script:

@@ -20,7 +20,7 @@ process SEGMENT_TISSUE {
 
     script:
     """
-    # bin: hx_cli.py hx_grid.py hx_io.py hx_slide.py hx_tissue.py
+    # bin: hx_cli.py hx_grid.py hx_io.py hx_join.py hx_rows.py hx_slide.py hx_tissue.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Input of the nf-test suites, made by the commands of bin/ themselves, in tests/data/made (not under version control)."""
+"""Input of the nf-test suites, made by the commands of bin/ themselves: tests/data/made, not under version control."""
 
 import shutil
 import sys
@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MADE = ROOT / "tests" / "data" / "made"
 sys.path[:0] = [str(ROOT / "bin"), str(ROOT / "tests" / "python")]
 
+from encoders_made import write_encoder  # noqa: E402
+
 import aggregate_features  # noqa: E402
 import associate  # noqa: E402
 import check_cohort  # noqa: E402
@@ -17,7 +19,6 @@ import prepare_expression  # noqa: E402
 import segment_tissue  # noqa: E402
 import simulate_cohort  # noqa: E402
 import summarise  # noqa: E402
-from encoders_made import write_tiny_encoder  # noqa: E402
 from hx_io import read_table, write_tsv  # noqa: E402
 
 
@@ -31,11 +32,40 @@ def run(command, *arguments: object) -> None:
 def main() -> None:
     shutil.rmtree(MADE, ignore_errors=True)
     cohort = MADE / "cohort"
-    run(simulate_cohort, "--mode", "signal", "--tissues", 1, "--donors", 12, "--slide-px", 512, "--seed", 1, "--outdir", cohort)
+    run(
+        simulate_cohort,
+        "--mode",
+        "signal",
+        "--tissues",
+        1,
+        "--donors",
+        12,
+        "--slide-px",
+        512,
+        "--seed",
+        1,
+        "--outdir",
+        cohort,
+    )
     expression = cohort / "gene_tpm.gct.gz"
     covariates = [cohort / "sample_attributes.txt", cohort / "subject_phenotypes.txt"]
-    run(check_cohort, "--samplesheet", cohort / "samplesheet.csv", "--expression", expression, "--expression-unit", "tpm",
-        "--covariates", *covariates, "--slide-batches", 1, "--seed", 1, "--outdir", MADE / "check")  # fmt: skip
+    run(
+        check_cohort,
+        "--samplesheet",
+        cohort / "samplesheet.csv",
+        "--expression",
+        expression,
+        "--expression-unit",
+        "tpm",
+        "--covariates",
+        *covariates,
+        "--slide-batches",
+        1,
+        "--seed",
+        1,
+        "--outdir",
+        MADE / "check",
+    )
 
     # One batch, its slides under the names that the engine stages them by.
     slides = read_table(MADE / "check" / "slides.tsv").sort_values("sample").reset_index(drop=True)
@@ -46,20 +76,97 @@ def main() -> None:
     for name, path in zip(slides["slide"], paths, strict=True):
         (MADE / "batch" / name).parent.mkdir(parents=True)
         shutil.copy(path, MADE / "batch" / name)
-    run(segment_tissue, "--slides", MADE / "batch.tsv", "--slide-dir", MADE / "batch", "--patch-sizes", "128,256", "--max-patches", 4,
-        "--batch-id", batch, "--seed", 1, "--outdir", MADE / "segment")  # fmt: skip
-    write_tiny_encoder(MADE / "tiny.onnx")
-    run(extract_features, "--slides", MADE / "batch.tsv", "--slide-dir", MADE / "batch", "--patches", MADE / "segment",
-        "--encoders", MADE / "tiny.onnx", "--save-patch-features", "float32", "--batch-id", batch, "--outdir", MADE / "extract")  # fmt: skip
-    run(aggregate_features, "--cohort", MADE / "check" / "cohort.tsv", "--tissue-id", tissue, "--size", 256, "--summaries",
-        MADE / "extract", "--out", MADE / "features" / f"{tissue}.256.h5ad", "--dropped", MADE / "features" / "aggregate.dropped.tsv")  # fmt: skip
-    run(prepare_expression, "--expression", expression, "--expression-unit", "tpm", "--cohort", MADE / "check" / "cohort.tsv",
-        "--tissue-id", tissue, "--out", MADE / "expression" / f"{tissue}.expression.h5ad",
-        "--dropped", MADE / "expression" / "expression.dropped.tsv")  # fmt: skip
-    run(associate, "--features", MADE / "features" / f"{tissue}.256.h5ad", "--expression", MADE / "expression" / f"{tissue}.expression.h5ad",
-        "--setting-prefix", f"{tissue}.256", "--outdir", MADE / "associations")  # fmt: skip
-    run(summarise, "--cohort", MADE / "check", "--dropped", MADE / "check" / "dropped.tsv", "--associations", MADE / "associations",
-        "--features", MADE / "features", "--expression", MADE / "expression", "--outdir", MADE / "summarise")  # fmt: skip
+    run(
+        segment_tissue,
+        "--slides",
+        MADE / "batch.tsv",
+        "--slide-dir",
+        MADE / "batch",
+        "--patch-sizes",
+        "128,256",
+        "--max-patches",
+        4,
+        "--batch-id",
+        batch,
+        "--seed",
+        1,
+        "--outdir",
+        MADE / "segment",
+    )
+    write_encoder(MADE / "tiny.onnx")
+    run(
+        extract_features,
+        "--slides",
+        MADE / "batch.tsv",
+        "--slide-dir",
+        MADE / "batch",
+        "--patches",
+        MADE / "segment",
+        "--encoders",
+        MADE / "tiny.onnx",
+        "--save-patch-features",
+        "float32",
+        "--batch-id",
+        batch,
+        "--outdir",
+        MADE / "extract",
+    )
+    run(
+        aggregate_features,
+        "--cohort",
+        MADE / "check" / "cohort.tsv",
+        "--tissue-id",
+        tissue,
+        "--size",
+        256,
+        "--summaries",
+        MADE / "extract",
+        "--out",
+        MADE / "features" / f"{tissue}.256.h5ad",
+        "--dropped",
+        MADE / "features" / "aggregate.dropped.tsv",
+    )
+    run(
+        prepare_expression,
+        "--expression",
+        expression,
+        "--expression-unit",
+        "tpm",
+        "--cohort",
+        MADE / "check" / "cohort.tsv",
+        "--tissue-id",
+        tissue,
+        "--out",
+        MADE / "expression" / f"{tissue}.expression.h5ad",
+        "--dropped",
+        MADE / "expression" / "expression.dropped.tsv",
+    )
+    run(
+        associate,
+        "--features",
+        MADE / "features" / f"{tissue}.256.h5ad",
+        "--expression",
+        MADE / "expression" / f"{tissue}.expression.h5ad",
+        "--setting-prefix",
+        f"{tissue}.256",
+        "--outdir",
+        MADE / "associations",
+    )
+    run(
+        summarise,
+        "--cohort",
+        MADE / "check",
+        "--dropped",
+        MADE / "check" / "dropped.tsv",
+        "--associations",
+        MADE / "associations",
+        "--features",
+        MADE / "features",
+        "--expression",
+        MADE / "expression",
+        "--outdir",
+        MADE / "summarise",
+    )
     print(f"made: {MADE.relative_to(ROOT)}")
 
 

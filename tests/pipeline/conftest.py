@@ -14,20 +14,36 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated cohort of two tissues and twelve donors, made by the command itself."""
     folder = tmp_path_factory.mktemp("cohort") / "cohort"
     subprocess.run(
-        [sys.executable, ROOT / "bin" / "simulate_cohort.py", "--mode", "signal", "--tissues", "2", "--donors", "14",
-         "--slide-px", "768", "--seed", "1", "--threads", "2", "--outdir", folder],
+        [
+            sys.executable,
+            ROOT / "bin" / "simulate_cohort.py",
+            "--mode",
+            "signal",
+            "--tissues",
+            "2",
+            "--donors",
+            "14",
+            "--slide-px",
+            "768",
+            "--seed",
+            "1",
+            "--threads",
+            "2",
+            "--outdir",
+            folder,
+        ],
         check=True,
-    )  # fmt: skip
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX encoder of a few kilobytes, so that runs of the engine need no TensorFlow."""
-    from encoders_made import write_tiny_encoder
+    from encoders_made import write_encoder
 
     path = tmp_path_factory.mktemp("encoder") / "tiny.onnx"
-    write_tiny_encoder(path)
+    write_encoder(path)
     return path
 
 

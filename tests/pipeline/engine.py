@@ -49,11 +49,25 @@ def nextflow(folder: Path, name: str, *arguments: object, project: Path = ROOT, 
 def cohort_arguments(cohort: Path, sheet: Path, encoder: Path) -> list[object]:
     """Arguments of a run over slides of the simulated cohort with the tiny encoder."""
     return [
-        "--input", sheet, "--expression", cohort / "gene_tpm.gct.gz",
-        "--covariates", f"{cohort / 'sample_attributes.txt'},{cohort / 'subject_phenotypes.txt'}",
-        "--truth", cohort / "truth.json", "--patch_sizes", "128,256", "--max_patches", "6", "--slide_batches", "3",
-        "--encoders", f"tiny=onnx:{encoder}", "--max_failed_slides", "0.4",
-    ]  # fmt: skip
+        "--input",
+        sheet,
+        "--expression",
+        cohort / "gene_tpm.gct.gz",
+        "--covariates",
+        f"{cohort / 'sample_attributes.txt'},{cohort / 'subject_phenotypes.txt'}",
+        "--truth",
+        cohort / "truth.json",
+        "--patch_sizes",
+        "128,256",
+        "--max_patches",
+        "6",
+        "--slide_batches",
+        "3",
+        "--encoders",
+        f"tiny=onnx:{encoder}",
+        "--max_failed_slides",
+        "0.4",
+    ]
 
 
 def sheet_without(cohort: Path, target: Path, left_out: set[str]) -> Path:

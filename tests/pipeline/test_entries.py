@@ -25,11 +25,18 @@ def without_option(arguments: list, *names: str) -> list:
 
 def test_slides_run_leaves_what_it_promises(first):
     """Each file of docs/output.md is there; every lost slide has a row; the report opens with the planted truths."""
-    folder, _, late, run = first
+    _, _, late, run = first
     results = run.outdir
-    for name in ["cohort/slides.tsv", "cohort/cohort.tsv", "cohort/matching.tsv", "slides/qc/slide_status.tsv",
-                 "summary/dropped.tsv", "multiqc_report.html", "pipeline_info/params.json",
-                 "pipeline_info/hx_software_mqc_versions.yml"]:  # fmt: skip
+    for name in [
+        "cohort/slides.tsv",
+        "cohort/cohort.tsv",
+        "cohort/matching.tsv",
+        "slides/qc/slide_status.tsv",
+        "summary/dropped.tsv",
+        "multiqc_report.html",
+        "pipeline_info/params.json",
+        "pipeline_info/hx_software_mqc_versions.yml",
+    ]:
         assert (results / name).stat().st_size > 0, name
     assert list((results / "pipeline_info").glob("execution_timeline_*.html"))
     tissues = set(donors_table(results)["tissue_id"])
@@ -50,7 +57,7 @@ def test_slides_run_leaves_what_it_promises(first):
 
 def test_patch_features_of_an_earlier_run_open_no_slide(first, cohort, tmp_path):
     """As a run goes on from results/ when work/ and the slides are gone."""
-    folder, arguments, late, run = first
+    _, arguments, late, run = first
     sheet = sheet_without(cohort, tmp_path / "sheet.csv", {late["sample"]})
     text = sheet.read_text().replace(str(cohort), "/gone")
     sheet.write_text(text)
@@ -74,13 +81,21 @@ def test_table_of_slide_features(first, cohort, tmp_path):
     tissue = donors["tissue"].iloc[0]
     rows = donors[donors["tissue"] == tissue]
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"donor": rows["donor"], "tissue": tissue, "size_mean": rng.normal(size=len(rows)), "text": "x"})
+    table = pd.DataFrame(
+        {"donor": rows["donor"], "tissue": tissue, "size_mean": rng.normal(size=len(rows)), "text": "x"}
+    )
     table.to_csv(tmp_path / "features.tsv", sep="\t", index=False)
     expression = rewritten_by_donor(cohort / "gene_tpm.gct.gz", rows, tmp_path / "expression.tsv")
     run = nextflow(
-        tmp_path, "results", "--features", tmp_path / "features.tsv", "--features_name", "mine",
-        "--expression", tmp_path / "expression.tsv",
-    )  # fmt: skip
+        tmp_path,
+        "results",
+        "--features",
+        tmp_path / "features.tsv",
+        "--features_name",
+        "mine",
+        "--expression",
+        tmp_path / "expression.tsv",
+    )
     assert run.code == 0, run.text
     tissue_id = rows["tissue_id"].iloc[0]
     found = pd.read_parquet(run.outdir / "associations" / f"{tissue_id}.-.associations.parquet")

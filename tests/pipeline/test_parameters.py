@@ -18,11 +18,31 @@ def test_help_lists_every_parameter(tmp_path):
 
 def test_every_bad_parameter_is_named_at_once(tmp_path):
     run = nextflow(
-        tmp_path, "results", "--patch_sizes", "many", "--gpu", "perhaps", "--typo", "1", "--input", "none.csv",
-        "--min_tissue", "2", "--segmentation", "magic",
-    )  # fmt: skip
+        tmp_path,
+        "results",
+        "--patch_sizes",
+        "many",
+        "--gpu",
+        "perhaps",
+        "--typo",
+        "1",
+        "--input",
+        "none.csv",
+        "--min_tissue",
+        "2",
+        "--segmentation",
+        "magic",
+    )
     assert run.code == 2
-    for said in ("--patch_sizes", "--gpu", "--typo", "--expression is required", "none.csv", "--min_tissue", "--segmentation"):
+    for said in (
+        "--patch_sizes",
+        "--gpu",
+        "--typo",
+        "--expression is required",
+        "none.csv",
+        "--min_tissue",
+        "--segmentation",
+    ):
         assert said in run.text, said
     assert run.tasks == {}
 

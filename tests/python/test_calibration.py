@@ -6,6 +6,7 @@ Seeds are 0..N-1, never chosen.
 import numpy as np
 import pytest
 from scipy import stats
+from test_truth import cohort as cohort_of
 
 from hx_association import associate_pairs
 from hx_expression import rank_inverse_normal
@@ -122,4 +123,14 @@ def test_null_pairings_of_correlated_data():
     for seed in range(50):
         order = np.random.default_rng(seed).permutation(36)
         shares.append(np.mean(table.p(genes.T @ features[order]) < 0.05))
+    assert 0.04 <= np.mean(shares) <= 0.06
+
+
+def test_simulated_null_cohorts():
+    """50 cohorts of simulate_cohort's mode null with features that show what is drawn: mean share of p < .05."""
+    shares = []
+    for seed in range(50):
+        _, features, expression = cohort_of("null", donors=36, seed=seed)
+        genes, image = standardise(expression.layers["int"]).unit, standardise(features.X).unit
+        shares.append(np.mean(PTable(34).p(genes.T @ image) < 0.05))
     assert 0.04 <= np.mean(shares) <= 0.06

@@ -187,7 +187,7 @@ def test_stretched_noise_is_longer_along_x():
 def test_fibre_frame_is_a_turned_plane_with_waves():
     along, across = fibre_frame(np.random.default_rng(1), (400, 300))
     gy, gx = np.gradient(along)
-    assert np.hypot(gx, gy) == pytest.approx(np.ones((400, 300)), abs=1e-2)
+    assert np.abs(np.hypot(gx, gy) - 1).max() < 1e-2
     assert along.shape == across.shape == (400, 300)
     assert np.hypot(*np.gradient(across)).mean() == pytest.approx(1, abs=0.5)
 

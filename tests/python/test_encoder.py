@@ -16,7 +16,7 @@ from onnx import TensorProto
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from hx_cli import DataError, TemporaryFailure
-from hx_encoder import ORT_ERRORS, Encoder, open_encoders
+from hx_encoder import ORT_ERRORS, Encoder, named_file, open_encoders
 from hx_io import file_sha256
 from prepare_encoder import is_imagenet
 from prepare_encoder import main as prepare_encoder
@@ -125,7 +125,7 @@ def test_faults_of_all_encoders_come_at_once(tmp_path):
     paths.append(write_encoder(tmp_path / "c.onnx", out_kind=TensorProto.DOUBLE))
     paths.append(tmp_path / "d.onnx")
     with pytest.raises(DataError) as caught:
-        open_encoders(paths)
+        open_encoders([(None, path) for path in paths])
     assert len(caught.value.faults) == 3
     assert "encoders of one name, tiny" in str(caught.value)
 
@@ -134,7 +134,10 @@ def test_encoders_come_sorted_by_name(tmp_path):
     paths = [
         write_encoder(tmp_path / f"{i}.onnx", metadata={**METADATA, "name": name}) for i, name in enumerate("cab")
     ]
-    assert [encoder.name for encoder in open_encoders(paths)] == ["a", "b", "c"]
+    files = [named_file(str(path)) for path in paths]
+    assert [encoder.name for encoder in open_encoders(files)] == ["a", "b", "c"]
+    given = [named_file(f"{name}={path}") for name, path in zip("zyx", paths, strict=True)]
+    assert [(encoder.name, encoder.origin.encoder) for encoder in open_encoders(given)] == [(n, n) for n in "xyz"]
 
 
 def test_a_gpu_that_is_not_there_is_told(tmp_path):

@@ -4,13 +4,16 @@ import hashlib
 
 import pandas as pd
 import pytest
+
 from hx_cli import DataError, Faults, command, preview
 from hx_io import atomic, file_sha256, read_table, sha1_bucket, write_tsv
 
 
 def test_tsv_reads_back_what_was_written(tmp_path):
     """Quotes, also unbalanced ones, and what would break a row."""
-    table = pd.DataFrame({"id": ["a", "b", "c"], "note": ['3" piece', 'say "x"', "two\tlines\nhere"], "x": [1.5, None, 1e-20]})
+    table = pd.DataFrame(
+        {"id": ["a", "b", "c"], "note": ['3" piece', 'say "x"', "two\tlines\nhere"], "x": [1.5, None, 1e-20]}
+    )
     write_tsv(table, tmp_path / "t.tsv")
     back = read_table(tmp_path / "t.tsv")
     assert list(back["note"]) == ['3" piece', 'say "x"', "two lines here"]
@@ -31,7 +34,9 @@ def test_every_bad_row_is_named(tmp_path):
     with pytest.raises(DataError) as caught:
         read_table(tmp_path / "t.csv")
     text = "\n".join(caught.value.faults)
-    assert "row 1: column 'a'" in text and "row 3: 2 cells" in text and "row 4: blank" in text and "row 5: 4 cells" in text
+    assert (
+        "row 1: column 'a'" in text and "row 3: 2 cells" in text and "row 4: blank" in text and "row 5: 4 cells" in text
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfa\x00broken\x81"])

@@ -66,11 +66,12 @@ def batch(tmp_path_factory):
     (slides / "empty.tif").touch()
     whole = (slides / "good.tif").read_bytes()
     (slides / "short.tif").write_bytes(whole[: len(whole) // 2])
+    (slides / "end.tif").write_bytes(whole[:-20])
     (slides / "text.tif").write_text("no slide")
     write_slide(slides / "part.tif", good, factors=())
     corrupt_tile(slides / "part.tif", 0, 8)  # columns 512-767, rows 256-511
-    names = ["good", "ink", "blank", "tiny", "bit", "empty", "short", "text", "part", "gone"]
-    table(folder / "slides.tsv", [(f"S.{n}", f"gs://x/{n}.tif", "0.25" if n == "ink" else "") for n in reversed(names)])
+    names = ["good", "ink", "blank", "tiny", "bit", "empty", "short", "end", "text", "part", "gone"]
+    table(folder / "slides.tsv", [(f"S.{n}", f"{n}.tif", "0.25" if n == "ink" else "") for n in reversed(names)])
     assert run(folder, "--patch-sizes", "512,128,2048", "--threads", "2") == 0
     return folder
 
@@ -81,6 +82,7 @@ def test_every_slide_has_a_row_and_every_lost_slide_is_listed(batch):
         "S.bit": "no_tissue",
         "S.blank": "no_tissue",
         "S.empty": "unreadable",
+        "S.end": "unreadable",
         "S.gone": "unreadable",
         "S.good": "ok",
         "S.ink": "ok",
@@ -174,6 +176,7 @@ def test_nothing_depends_on_threads_or_on_the_folder(batch, tmp_path):
     shutil.copytree(batch / "slides", tmp_path / "slides")
     shutil.copy(batch / "slides.tsv", tmp_path)
     assert run(tmp_path, "--patch-sizes", "128,512,2048", "--threads", "1") == 0
+    assert not any(str(batch).encode() in path.read_bytes() for path in (batch / "out").rglob("*.*"))
     assert digests(tmp_path / "out") == digests(batch / "out")
 
 
@@ -211,10 +214,10 @@ def test_a_wrong_scale_of_the_sheet_is_a_warning(one):
 
 
 def test_faults_of_the_table_come_at_once(one, capsys):
-    table(one / "slides.tsv", [("A", "x/good.tif", "1"), ("A", "y/good.tif", "half"), ("B", "b.tif", "")])
+    table(one / "slides.tsv", [("A", "good.tif", "1"), ("A", "good.tif", "half"), ("B", "b.tif", "")])
     assert run(one) == 65
     message = capsys.readouterr().err
-    assert "row 3: sample 'A'" in message and "row 3: slide file name 'good.tif'" in message and "'half'" in message
+    assert "row 3: sample 'A'" in message and "row 3: slide 'good.tif'" in message and "'half'" in message
     (one / "slides.tsv").write_text("sample\tslide\nA\tgood.tif\n")
     assert run(one) == 65
     assert "no column donor, tissue, tissue_id, mpp" in capsys.readouterr().err

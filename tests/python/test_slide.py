@@ -169,6 +169,16 @@ def test_a_failure_that_goes_away_is_not_seen(exact, monkeypatch):
         assert slide._handle is not broken
 
 
+def test_bad_tiles_at_the_end_of_every_strip(tmp_path, monkeypatch):
+    monkeypatch.setattr(hx_slide, "STRIP_PIXELS", 1)
+    path = write_slide(tmp_path / "s.tif", glass(768, 512), factors=())
+    for index in (1, 3, 5):
+        corrupt_tile(path, 0, index)
+    with Slide(path) as slide:
+        assert slide.read_level(0, 4).pixels.shape == (192, 128, 3)
+        assert slide.bad_tiles == {(0, 1, 0), (0, 1, 1), (0, 1, 2)}
+
+
 def test_bad_tiles_of_a_level_show_glass_and_are_listed(tmp_path):
     picture = stain(glass(2048, 2048), np.ones((2048, 2048), bool))
     path = write_slide(tmp_path / "s.tif", picture, factors=(4,))
@@ -195,8 +205,9 @@ def test_files_that_are_no_slides(tmp_path):
     cv2.imwrite(str(tmp_path / "plain.png"), np.zeros((8, 8, 3), np.uint8))
     reasons = {"gone.tif": "no such file", "empty.tif": "0 bytes", "short.tif": "cut short", "end.tif": "damaged"}
     for name, reason in {**reasons, "text.tif": "not a slide", "plain.png": "not a slide", ".": "not a slide"}.items():
-        with pytest.raises(SlideError, match=reason):
+        with pytest.raises(SlideError, match=reason) as error:
             Slide(tmp_path / name)
+        assert str(tmp_path) not in str(error.value)
 
 
 def test_reading_from_threads_with_damaged_tiles_between(tmp_path):

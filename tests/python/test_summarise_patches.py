@@ -72,6 +72,7 @@ def test_slides_that_lack_good_files_are_rows(tmp_path, capsys):
     for sample, told in {"bad": "NaN", "none": "no file none.h5", "twice": "keep one"}.items():
         assert told in table["reason"][sample]
     assert "patch_size_level0" in table["reason"]["bad"]
+    assert not table["reason"].str.contains(str(tmp_path)).any()
     dropped = read_table(tmp_path / "out/Lung.b0.dropped.tsv")
     assert dropped["id"].tolist() == ["bad", "none", "twice"]
     assert set(dropped["kind"]) == {"slide"} and set(dropped["stage"]) == {"summarise_patches"}
