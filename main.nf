@@ -61,6 +61,11 @@ workflow {
         def stats = workflow.stats
         println("HistoGEx: ${workflow.success ? 'done' : 'stopped'} after ${workflow.duration}: ${stats.succeedCount} tasks run, ${stats.cachedCount} cached, ${stats.failedCount} failed")
         if (workflow.success) {
+            def losses = file("${opts.outdir}/summary/dropped.tsv")
+            if (losses.exists()) {
+                def lost = losses.readLines().drop(1).countBy { line -> line.tokenize('\t')[1] }
+                println("Lost: ${lost ? lost.collect { kind, n -> "${n} ${kind}" }.join(', ') : 'nothing'} (${losses})")
+            }
             println("Report: ${opts.outdir}/multiqc_report.html")
         }
         else {

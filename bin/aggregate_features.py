@@ -250,7 +250,9 @@ def main(argv: list[str] | None) -> None:
     )
     with atomic(args.out) as temporary:
         table.write_h5ad(temporary, convert_strings_to_categoricals=False)
-    write_tsv(dropped_table(donors.dropped, STAGE), args.dropped)
+    # A donor may be lost in one tissue and not in another.
+    dropped = [(i, kind, f"{args.tissue_id}: {why}" if kind == "donor" else why) for i, kind, why in donors.dropped]
+    write_tsv(dropped_table(dropped, STAGE), args.dropped)
     if not len(values):
         log.warning("%s: no slide has a patch of %s px: no donor is left", args.tissue_id, args.size)
     message = "%s, size %s: %d of %d donors, %d features (%d dead), %d rows in dropped"

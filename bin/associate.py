@@ -178,8 +178,10 @@ def associate_all(
     genes, dropped = read_genes(expression, donors, sides[1])
     dof = genes.normal.dof
     fixed = {"n": len(donors), "dof": dof, "genes": len(genes.id), "genes_dropped": len(dropped)}
-    for name, other, table in ((*sides, features), (*sides[::-1], expression)):
-        dropped += [(d, "donor", f"in {name}, not in {other}") for d in sorted(set(table.obs_names) - set(donors))]
+    lost = sorted(set(features.obs_names) - set(donors))
+    dropped += [(donor, "donor", f"in {sides[0]}, not in {sides[1]}") for donor in lost]
+    # Donors without features were lost, and listed, when features were aggregated.
+    log.info("%d donors of %s have no features in %s", len(expression) - len(donors), *sides[::-1])
     summary, points = [], []
     _, size = args.setting_prefix.rsplit(".", 1)
     for part in feature_settings(features, donors, size, args.aggregations, sides[0]):

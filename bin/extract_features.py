@@ -20,7 +20,6 @@ from hx_rows import read_slides
 
 STAGE = "extract_features"
 COLUMNS = ["sample", "donor", "tissue_id", "status", "reason", "n_patches", "n_bad_patches"]
-TIMES = ["seconds", "patches_per_second", "wait_share"]
 
 
 def dropped(jobs: list[Job]) -> pd.DataFrame:
@@ -66,7 +65,7 @@ def main(argv: list[str] | None) -> None:
     for row in rows:
         if row["status"] not in ("ok", "no_tissue"):
             log.warning("%s: %s: %s", row["sample"], row["status"], row["reason"])
-    write_tsv(pd.DataFrame(rows, columns=COLUMNS + TIMES), args.outdir / f"{args.batch_id}.extract.tsv")
+    write_tsv(pd.DataFrame(rows, columns=COLUMNS), args.outdir / f"{args.batch_id}.extract.tsv")
     write_tsv(dropped(jobs), args.outdir / f"{args.batch_id}.dropped.tsv")
 
 

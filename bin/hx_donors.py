@@ -86,7 +86,8 @@ def read_genes(expression: AnnData, donors: np.ndarray, name: str) -> tuple[Gene
     """
     if "int" not in expression.layers:
         raise DataError(f"{name}: no layer `int` (rank-inverse-normal values): make it with prepare_expression.py")
-    table = expression[donors]
+    # Genes that a filter left out stay in the file, for its histograms; the stage that filtered has listed them.
+    table = expression[donors, expression.var["kept"].to_numpy(bool) if "kept" in expression.var else slice(None)]
     ids = table.var_names.to_numpy(dtype=object)
     log2 = np.asarray(table.X, dtype=np.float64)
     keep, dropped, _ = usable(log2, ids, "gene", name)
@@ -107,8 +108,10 @@ def feature_settings(
     """Every encoder (sorted) x aggregation (as asked) on the donors; a feature table (size `-`) has `given` alone.
 
     Raises:
-        DataError: an aggregation that the file lacks.
+        DataError: an aggregation that the file lacks, or features of which the file does not tell the encoder.
     """
+    if "encoder" not in features.var or not set(features.var["encoder"]) <= set(features.uns.get("encoders", {})):
+        raise DataError(f"{name}: does not tell the encoder of its features: make it with aggregate_features.py")
     table = features[donors]
     if size == "-":
         aggregations = ["given"]

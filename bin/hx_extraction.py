@@ -40,8 +40,6 @@ class Job:
     features: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
     bad: list[tuple[int, int]] = field(default_factory=list)
     open: int = 0
-    began: float = 0.0
-    model_seconds: float = 0.0
 
     @property
     def total(self) -> int:
@@ -93,7 +91,7 @@ class Extraction:
         self.patches = sum(job.total for job in jobs if not job.fault)
         self._lock = threading.Lock()
         self._done, self._model_seconds = 0, 0.0
-        self._began = self._told = self._freed = time.perf_counter()
+        self._began = self._told = time.perf_counter()
 
     def run(self) -> None:
         """Read in this thread (and the readers of iter_blocks), encode in others. Raises what an encoder raises."""
@@ -126,7 +124,7 @@ class Extraction:
             return batch
 
         for job in self.jobs:
-            job.began, job.open, given = time.perf_counter(), job.total + 1, 0
+            job.open, given = job.total + 1, 0
             if not job.fault:
                 for size, grid in job.grids.items():
                     for encoder in self.encoders:
@@ -168,8 +166,6 @@ class Extraction:
             self._done += len(batch.places)
             self._model_seconds += seconds
         for job, count in Counter(place[0] for place in batch.places).items():
-            with self._lock:
-                job.model_seconds += seconds * count / len(batch.places)
             self._settle(job, count)
         self._tell()
 
@@ -210,22 +206,11 @@ class Extraction:
         count = job.total - len(bad)
         if not count:
             return row | {"status": "ok", "reason": ""}
-        seconds = self._seconds(job)
         return row | {
             "status": "partial" if bad else "ok",
             "reason": f"{len(bad)} patches could not be read" if bad else "",
             "n_patches": count,
-            "seconds": round(seconds, 1),
-            "patches_per_second": round(count / seconds, 2),
-            "wait_share": round(max(0.0, 1 - job.model_seconds / (seconds * self.workers)), 3),
         }
-
-    def _seconds(self, job: Job) -> float:
-        """Since this slide was opened or the last one done: a slide is read while the one before is encoded."""
-        with self._lock:
-            now, since = time.perf_counter(), max(job.began, self._freed)
-            self._freed = now
-        return now - since
 
     def _tell(self, force: bool = False) -> None:
         """Log progress, at most every PROGRESS_SECONDS."""

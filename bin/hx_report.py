@@ -4,11 +4,16 @@
 import pandas as pd
 from scipy.special import stdtrit
 
+# Until confounders are adjusted for, a colour can speak of the negative control alone.
 RULE = (
     "red: the shuffled control has a hit and its hits exceed alpha times the hits; amber: no hit, or no control was "
-    "run; green: otherwise"
+    "run; green: otherwise, which says nothing about confounders"
 )
 EXAMPLES = 3
+# Stages that can lose a slide, in the order of the flow.
+SLIDE_STAGES = [
+    *("prepare_gtex", "check_cohort", "segment_tissue", "extract_features", "summarise_patches", "aggregate_features"),
+]
 
 
 def real(summary: pd.DataFrame) -> pd.DataFrame:
@@ -79,6 +84,14 @@ def flow(matching: pd.DataFrame, status: pd.DataFrame | None, summary: pd.DataFr
         real(summary).query("pairs > 0").groupby("tissue_id")["n"].max().reindex(out.index).fillna(0).astype(int)
     )
     return out.reset_index()
+
+
+def first_losses(dropped: pd.DataFrame) -> pd.DataFrame:
+    """Each loss once: a slide where it was lost first, since later stages miss it again; nothing twice."""
+    stage = dropped["stage"].map({stage: i for i, stage in enumerate(SLIDE_STAGES)})
+    first = stage.groupby([dropped["id"], dropped["kind"]]).transform("min")
+    rows = dropped[(dropped["kind"] != "slide") | (stage == first) | stage.isna()]
+    return rows.drop_duplicates().sort_values([*dropped.columns], ignore_index=True)
 
 
 def losses(dropped: pd.DataFrame) -> pd.DataFrame:

@@ -71,11 +71,11 @@ def verdict(rows: pd.DataFrame) -> dict:
         "Verdict by tissue (unadjusted)",
         f"Feature-gene pairs with {level} in each tissue's primary setting, beside those of the same data with donors "
         f"shuffled. {untrained}{UNADJUSTED}",
-        f"Hits in the control, or control lambdas on one side of 1 in all tissues, would be wrong. Status: {RULE}. "
-        "Primary = no: the declared primary setting is not in this run, another one stands in.",
+        f"Hits in the control, or control lambdas on one side of 1 in all tissues, would be wrong. "
+        f"Control check: {RULE}. Primary = no: the declared primary setting is not in this run, another one stands in.",
         rows,
         {
-            "status": named("Status", RULE, LIGHT),
+            "status": named("Control check", RULE, LIGHT),
             "donors": named("Donors", "Donors with features and expression", COUNT),
             "slides": named("Slides", "Slides in the sheet", COUNT),
             "genes": named("Genes", "Genes tested", COUNT),
@@ -145,7 +145,7 @@ def slides(counts: pd.DataFrame | None) -> dict:
     """Status of the slides, or that none was read."""
     name = "Status of slides"
     if counts is None:
-        return text("slide_status", name, "Slides read in this run.", "", ["No slide was read: features were given."])
+        return text("slide_status", name, "Slides by status.", "", ["No slide was read: features were given."])
     return bars(
         "slide_status",
         name,

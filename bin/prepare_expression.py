@@ -14,35 +14,13 @@ import pandas as pd
 
 from hx_cli import DataError, command, log, parser, preview
 from hx_expression import UNITS, log2_values, rank_inverse_normal, read_expression
-from hx_io import atomic, read_table, read_text, write_tsv
+from hx_io import atomic, read_text, write_tsv
 from hx_join import dropped_table
+from hx_rows import tissue_rows
 
 STAGE = "prepare_expression"
 # The study's filter: genes with a mean of log2 values above 1, of these the 2000 with the largest standard deviation.
 PUBLISHED_MEAN, PUBLISHED_GENES = 1.0, 2000
-
-
-def tissue_rows(path: str, tissue: str) -> pd.DataFrame:
-    """Rows of cohort.tsv of one tissue, sorted by donor.
-
-    Raises:
-        DataError: a column is missing, no row of the tissue, or a donor or RNA sample twice.
-    """
-    table = read_table(path)
-    lacking = {"donor", "tissue_id", "rna_sample"} - set(table.columns)
-    if lacking:
-        raise DataError(f"{path}, row 1: no column {preview(sorted(lacking))}: give cohort.tsv of check_cohort.py")
-    rows = table[table["tissue_id"] == tissue].sort_values("donor")
-    if rows.empty:
-        raise DataError(f"{path}: no row of tissue {tissue}: it has {preview(sorted(set(table['tissue_id'])))}")
-    faults = [
-        f"{path}, rows {preview(part.index + 2)}: {column} {name} stands more than once in {tissue}: one row a donor"
-        for column in ("donor", "rna_sample")
-        for name, part in rows[rows[column].duplicated(keep=False)].groupby(column)
-    ]
-    if faults:
-        raise DataError(*faults)
-    return rows
 
 
 def listed_genes(genes: pd.DataFrame, path: str) -> tuple[np.ndarray, list[str]]:
@@ -80,7 +58,7 @@ def main(argv: list[str] | None) -> None:
     add = arguments.add_argument
     add("--expression", nargs="+", required=True, help="GCT 1.2, TSV, CSV (.gz), Parquet or h5ad")
     add("--expression-unit", choices=UNITS, required=True, help="unit of the expression values")
-    add("--cohort", required=True, help="cohort.tsv of check_cohort.py")
+    add("--cohort", type=Path, required=True, help="cohort.tsv of check_cohort.py")
     add("--tissue-id", required=True, help="tissue to prepare")
     add("--genes", help="text file: ids or symbols of the genes to keep, one a line")
     add("--gene-filter", choices=("none", "published"), default="none", help="published: mean > 1, then 2000 by SD")
@@ -88,7 +66,7 @@ def main(argv: list[str] | None) -> None:
     add("--dropped", type=Path, required=True, help="TSV of the genes left out")
     args = arguments.parse_args(argv)
 
-    rows = tissue_rows(args.cohort, args.tissue_id)
+    rows = tissue_rows(args.cohort, args.tissue_id, unique=("donor", "rna_sample"))
     genes, values = read_expression(args.expression, rows["rna_sample"].tolist(), args.expression_unit)
     # Library sizes are those of all genes: transform first, choose genes afterwards.
     values, transform = log2_values(values, args.expression_unit, len(genes))

@@ -110,7 +110,7 @@ def main(argv: list[str] | None) -> None:
 
     faults = Faults()
     matching = read_all([args.cohort / "matching.tsv"], MATCHING, faults)
-    dropped = read_all(args.dropped, DROPPED_COLUMNS, faults)
+    dropped = report.first_losses(read_all(args.dropped, DROPPED_COLUMNS, faults))
     status = read_all([args.status], STATUS, faults) if args.status else None
     summary = read_all(listed(args.associations, "*.association_summary.tsv", faults), SUMMARY, faults)
     qq = read_all(listed(args.associations, "*.association_qq.tsv", faults), QQ, faults)
@@ -126,7 +126,7 @@ def main(argv: list[str] | None) -> None:
         "settings": report.all_settings(summary),
         "top_genes": report.top_genes(read_genes(gene_files, chosen), chosen, TOP_GENES),
         "qq": qq,
-        "dropped": dropped.sort_values(DROPPED_COLUMNS, ignore_index=True),
+        "dropped": dropped,
     }
     shown = [
         sections.verdict(tables["verdict"]),

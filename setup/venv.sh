@@ -22,7 +22,7 @@ fi
 rm -f .venv/ready
 [ -x .venv/bin/python ] || "$python" -m venv .venv || { say "'$python -m venv' failed (on Debian: apt install python3-venv)"; exit 2; }
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r setup/uv.lock
-VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --require-hashes requirements.lock
+VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 say "virtual environment: $((SECONDS - start)) s"
 .venv/bin/python setup/nextflow_engine.py --venv .venv > .venv/engine.env.tmp
 mv .venv/engine.env.tmp .venv/engine.env

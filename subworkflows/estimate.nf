@@ -3,10 +3,16 @@
 include { encoderList; pathList } from './params.nf'
 include { sheetRows             } from './cohort.nf'
 
+// A slide a donor and tissue, and four with defects.
+def simulatedRows(opts) {
+    def sound = (1..opts.simulate_tissues).collectMany { tissue -> [[tissue: tissue.toString()]] * (opts.simulate_donors as int) }
+    return sound + [[tissue: '1']] * 4
+}
+
 def estimateText(opts) {
     def cost = new groovy.json.JsonSlurper().parseText(file("${projectDir}/assets/costs.json").text)
     def rows = opts.input ? sheetRows(file(opts.input)).findAll { row -> row.sample }
-        : opts.simulate ? (1..opts.simulate_tissues).collect { t -> (1..opts.simulate_donors).collect { _d -> [tissue: t.toString()] } }.flatten()
+        : opts.simulate ? simulatedRows(opts)
         : []
     def sizes = opts.patch_sizes.tokenize(',').collect { size -> size.toInteger() }
     def encoders = encoderList(opts.encoders).size()

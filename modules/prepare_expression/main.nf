@@ -18,7 +18,7 @@ process PREPARE_EXPRESSION {
     script:
     def with_genes = genes ? "--genes ${genes}" : ''
     """
-    # bin: hx_cli.py hx_expression.py hx_io.py hx_join.py hx_matrix.py
+    # bin: hx_cli.py hx_expression.py hx_io.py hx_join.py hx_matrix.py hx_rows.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -10,7 +10,7 @@ process SUMMARISE_PATCHES {
 
     output:
     tuple val(meta), path('summaries/*.summary.h5', arity: '0..*'), emit: summaries
-    path "${meta.id}.patches.tsv", emit: status
+    path "${meta.id}.extract.tsv", emit: status
     path "${meta.id}.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
 
@@ -35,7 +35,7 @@ process SUMMARISE_PATCHES {
     """
     mkdir -p summaries
     for sample in ${samples.join(' ')}; do touch summaries/\$sample.summary.h5; done
-    printf 'sample\\tstatus\\n' > ${meta.id}.patches.tsv
+    printf 'sample\\tstatus\\n' > ${meta.id}.extract.tsv
     printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.dropped.tsv
     echo '"SUMMARISE_PATCHES": {python: stub}' > versions.yml
     """

@@ -50,7 +50,7 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
 def test_estimate_counts_and_stops(tmp_path):
     run = nextflow(tmp_path, "results", "-profile", "demo", "--estimate")
     assert run.code == 0
-    assert "72 in 2 tissues" in run.text
+    assert "76 in 2 tissues" in run.text
     assert run.tasks == {}
 
 

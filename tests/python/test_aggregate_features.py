@@ -124,10 +124,10 @@ def test_slides_without_features_are_listed(tmp_path):
     assert set(dropped["stage"]) == {"aggregate_features"}
     told = dict(zip(dropped["id"], dropped["kind"] + ": " + dropped["reason"], strict=True))
     assert told == {
-        "D2": "donor: no patch of 256 px",
-        "D4": "donor: no summary of its features",
-        "D5": "donor: no features of encoder lab at 256 px",
-        "D6": "donor: no slide",
+        "D2": "donor: Lung: no patch of 256 px",
+        "D4": "donor: Lung: no summary of its features",
+        "D5": "donor: Lung: no features of encoder lab at 256 px",
+        "D6": "donor: Lung: no slide",
         "S2": "slide: no patch of 256 px",
         "S3b": "slide: no patch of 256 px",
         "S4": "slide: no summary of its features",
@@ -276,7 +276,7 @@ def test_nothing_is_imputed(tmp_path):
     dropped = read_table(tmp_path / "dropped.tsv")
     told = dict(zip(dropped["id"], dropped["kind"] + ": " + dropped["reason"], strict=True))
     assert told == {
-        "D2": "donor: no value in the tables of features",
+        "D2": "donor: Lung: no value in the tables of features",
         "y": "feature: missing in 1 of 3 donors",
         "z": "feature: missing in 1 of 3 donors",
     }

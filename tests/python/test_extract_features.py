@@ -136,8 +136,6 @@ def test_tables(extracted):
     assert table["sample"].tolist() == ["S1", "S2", "S3"]
     assert set(table["status"]) == {"ok"} and set(table["reason"]) == {""}
     assert table["n_patches"].tolist() == [str(sum((SIDE // s) ** 2 for s in SIZES)), "11", "4"]
-    assert table["patches_per_second"].astype(float).gt(0).all()
-    assert table["wait_share"].astype(float).between(0, 1).all()
     dropped = read_table(extracted / "Lung.b3.dropped.tsv")
     assert dropped.empty and list(dropped) == ["id", "kind", "stage", "reason"]
 

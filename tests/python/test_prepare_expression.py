@@ -22,7 +22,15 @@ class Files:
     def __init__(self, folder):
         self.folder, self.values, self.unit = folder, VALUES, "tpm"
         rna = [f"R{i}" for i in range(9)]
-        self.cohort = pd.DataFrame({"donor": DONORS, "tissue": "Lung", "tissue_id": "Lung", "rna_sample": rna})[::-1]
+        columns = {
+            "donor": DONORS,
+            "tissue": "Lung",
+            "tissue_id": "Lung",
+            "samples": DONORS,
+            "rna_sample": rna,
+            "fold": 0,
+        }
+        self.cohort = pd.DataFrame(columns)[::-1]
 
     def run(self, *more: str, tissue: str = "Lung") -> int:
         columns, n = [*(f"R{i}" for i in range(9)), "other"], len(self.values)
@@ -150,7 +158,8 @@ def test_real_panel(real_data, tmp_path):
     counts = pd.read_csv(path, sep="\t", skiprows=2, index_col=0)
     names = counts.columns[1:500]
     donors = pd.Series(names).str.extract(r"^(GTEX-[^-]+)")[0]
-    cohort = pd.DataFrame({"donor": donors, "tissue_id": "Any", "rna_sample": names}).drop_duplicates("donor")
+    columns = {"donor": donors, "tissue": "Any", "tissue_id": "Any", "samples": donors, "rna_sample": names, "fold": 0}
+    cohort = pd.DataFrame(columns).drop_duplicates("donor")
     cohort.to_csv(tmp_path / "cohort.tsv", sep="\t", index=False)
     given = ["--expression", str(path), "--expression-unit", "counts", "--cohort", str(tmp_path / "cohort.tsv")]
     out = ["--out", str(tmp_path / "Any.expression.h5ad"), "--dropped", str(tmp_path / "d.tsv")]

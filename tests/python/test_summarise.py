@@ -374,3 +374,27 @@ def test_multiqc_report(run, tmp_path):
     shown = list(data["multiqc_genes_table"].values())
     np.testing.assert_array_equal([row["r"] for row in shown], genes["r"])
     np.testing.assert_array_equal([row["q"] for row in shown], genes["q"])
+
+
+def test_a_slide_is_lost_once():
+    """Where it was lost first; at one patch size alone, a row a size."""
+    from hx_report import first_losses
+
+    rows = [
+        ("S1", "slide", "aggregate_features", "no summary of its features"),
+        ("S1", "slide", "aggregate_features", "no summary of its features"),
+        ("S1", "slide", "segment_tissue", "unreadable"),
+        ("S2", "slide", "aggregate_features", "no patch of 512 px"),
+        ("S2", "slide", "aggregate_features", "no patch of 1024 px"),
+        ("D1", "donor", "aggregate_features", "Lung: no slide"),
+        ("D1", "donor", "aggregate_features", "Lung: no slide"),
+        ("D1", "donor", "check_cohort", "Skin: no RNA sample"),
+    ]
+    found = first_losses(pd.DataFrame(rows, columns=["id", "kind", "stage", "reason"]))
+    assert found[["id", "reason"]].to_numpy().tolist() == [
+        ["D1", "Lung: no slide"],
+        ["D1", "Skin: no RNA sample"],
+        ["S1", "unreadable"],
+        ["S2", "no patch of 1024 px"],
+        ["S2", "no patch of 512 px"],
+    ]
