@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 command -v nf-test >/dev/null || { echo "nf-test is not on PATH" >&2; exit 2; }
 . .venv/engine.env
-export PATH="$PWD/.venv/bin:$(dirname "$HISTOGEX_NEXTFLOW"):$PATH"
+export NEXTFLOW_HOME=$(dirname "$HISTOGEX_NEXTFLOW") PATH="$PWD/.venv/bin:$PATH" NXF_ANSI_LOG=false
 export NXF_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx1g"
 .venv/bin/python tests/data/make_data.py
 report=.nf-test/report.xml
