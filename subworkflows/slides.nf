@@ -25,9 +25,7 @@ def batchTasks(rows, filesOf) {
             staged.addAll(found)
             row + [slide: found ? "slides${number}/${found[0].name}".toString() : '']
         }
-        // A single file is staged without a number.
-        def named = staged.size() == 1 ? table.collect { row -> row + [slide: row.slide.replaceFirst('^slides1/', 'slides/')] } : table
-        [[id: batch, tissue_id: sorted[0].tissue_id], tableText(named), staged]
+        [[id: batch, tissue_id: sorted[0].tissue_id], tableText(table), staged]
     }
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # no test calls home
+os.environ.setdefault("KERAS_HOME", "/tmp/keras")  # Keras would write its settings to the home folder
 ROOT = Path(__file__).resolve().parents[1]
 for folder in ("bin", "setup", "tests/python", "tests/pipeline"):
     sys.path.insert(0, str(ROOT / folder))

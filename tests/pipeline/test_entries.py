@@ -39,6 +39,8 @@ def test_slides_run_leaves_what_it_promises(first):
     ]:
         assert (results / name).stat().st_size > 0, name
     assert list((results / "pipeline_info").glob("execution_timeline_*.html"))
+    batches = pd.read_csv(results / "cohort" / "slides.tsv", sep="\t", dtype=str)["batch"].value_counts()
+    assert batches.min() == 1 and batches.max() > 1, "one slide alone in its batch is staged as several are"
     tissues = set(donors_table(results)["tissue_id"])
     assert len(tissues) == 2
     for tissue in tissues:
