@@ -62,7 +62,7 @@ def cohort_arguments(cohort: Path, sheet: Path, encoder: Path) -> list[object]:
         "--max_patches",
         "6",
         "--slide_batches",
-        "6",
+        "7",
         "--encoders",
         f"tiny=onnx:{encoder}",
         "--max_failed_slides",
