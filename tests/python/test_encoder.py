@@ -263,6 +263,7 @@ def test_the_random_encoder(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_weights_files_of_keras(tmp_path, monkeypatch, capsys):
     import keras
     from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
