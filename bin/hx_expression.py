@@ -97,26 +97,6 @@ class UnitCheck:
         return told
 
 
-def check_unit(
-    values: np.ndarray,
-    declared: str,
-    path: str | Path = "expression",
-    genes: Sequence[str] | None = None,
-    rows: Sequence[int] | None = None,
-) -> list[str]:
-    """Compare values (genes, samples) of one file with the declared unit.
-
-    Returns:
-        Messages with file, row and fix, [] when the values fit. `genes` and `rows` name the rows; by default the
-        rows are counted from 1.
-    """
-    check = UnitCheck(declared)
-    rows = list(rows) if rows is not None else list(range(1, len(values) + 1))
-    genes = list(genes) if genes is not None else [f"gene {row}" for row in rows]
-    check.add(genes, rows, np.asarray(values, dtype=float))
-    return check.faults(path)
-
-
 def _read(matrix: Matrix, wanted: list[str], unit: str, keep: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
     """Genes of one file and, if `keep`, the values of the samples wanted; raises DataError with all its faults."""
     check, genes, symbols, rows, parts = UnitCheck(unit), [], [], [], []

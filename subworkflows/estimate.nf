@@ -1,7 +1,7 @@
 // --estimate: what a run will cost, from its inputs and measured costs, before it starts.
 
-include { encoderList; pathList } from './params.nf'
-include { sheetRows             } from './cohort.nf'
+include { encoderList } from './params.nf'
+include { sheetRows   } from './cohort.nf'
 
 // A slide a donor and tissue, and four with defects.
 def simulatedRows(opts) {

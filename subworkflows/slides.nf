@@ -1,7 +1,7 @@
 // Slides -> tissue, patches and, in one decode of each slide, the features of all sizes and encoders.
 
-include { encoderList; pathList                       } from './params.nf'
-include { patchFeatureSample; slidePath               } from './cohort.nf'
+include { encoderList; pathList         } from './params.nf'
+include { patchFeatureSample; slidePath } from './cohort.nf'
 include { SEGMENT_TISSUE    } from '../modules/segment_tissue/main.nf'
 include { PREPARE_ENCODER   } from '../modules/prepare_encoder/main.nf'
 include { EXTRACT_FEATURES  } from '../modules/extract_features/main.nf'

@@ -14,12 +14,20 @@ from hx_expression import (
     TRANSCRIPTOME_GENES,
     UnitCheck,
     check_expression,
-    check_unit,
     log2_values,
     rank_inverse_normal,
     read_expression,
     sample_names,
 )
+
+
+def check_unit(values, declared, path="expression", genes=None, rows=None):
+    """Messages of UnitCheck on the values of one file; rows are counted from 1."""
+    check = UnitCheck(declared)
+    rows = list(rows or range(1, len(values) + 1))
+    check.add(list(genes or map("gene {}".format, rows)), rows, np.asarray(values, dtype=float))
+    return check.faults(path)
+
 
 RNG = np.random.default_rng(7)
 VALUES = np.round(RNG.gamma(1.0, 20.0, size=(30, 6)), 3)

@@ -60,6 +60,19 @@ def test_schema_is_json_schema():
     assert {ref["$ref"].rsplit("/", 1)[1] for ref in schema["allOf"]} == set(schema["$defs"])
 
 
+def test_samplesheet_schema_is_what_the_reader_takes():
+    """Forms read the schema, CHECK_COHORT the sheet: the same columns, the same ids."""
+    from hx_join import ID_PATTERN
+    from hx_sheet import COLUMNS
+
+    schema = json.loads((ROOT / "nextflow_schema.json").read_text())
+    sheet = json.loads((ROOT / schema["$defs"]["entry"]["properties"]["input"]["schema"]).read_text())["items"]
+    assert set(sheet["properties"]) == set(COLUMNS)
+    assert set(sheet["required"]) <= set(COLUMNS)
+    for name in ("sample", "donor"):
+        assert sheet["properties"][name]["pattern"].rstrip("$") == ID_PATTERN.pattern.removesuffix("\\Z")
+
+
 def test_parameter_page_is_generated_from_the_schema():
     from parameters_doc import page
 
