@@ -21,6 +21,7 @@ from hx_io import atomic, write_tsv
 from hx_join import ID_PATTERN, dropped_table, gathered
 from hx_linear import finite_columns, varying_columns
 from hx_rows import COHORT_COLUMNS, tissue_rows
+from hx_sizes import is_size, size_text
 
 STAGE = "aggregate_features"
 
@@ -70,7 +71,7 @@ def pool(slides: list[Summary]) -> dict[str, np.ndarray]:
     return {name: values.astype(np.float32) for name, values in pooled.items()}
 
 
-def read_summaries(folder: Path, samples: list[str], size: int) -> tuple[dict[str, dict[str, Summary]], dict[str, str]]:
+def read_summaries(folder: Path, samples: list[str], size: str) -> tuple[dict[str, dict[str, Summary]], dict[str, str]]:
     """Summaries of one size by sample and encoder, and why samples have none. Files lie anywhere below `folder`.
 
     Raises:
@@ -89,7 +90,7 @@ def read_summaries(folder: Path, samples: list[str], size: int) -> tuple[dict[st
             elif encoders:
                 found[sample] = encoders
             else:
-                lost[sample] = f"no features at {size} px"
+                lost[sample] = f"no features at {size_text(size)}"
     first: dict[str, tuple[str, object]] = {}
     for sample, encoders in found.items():
         for name, summary in encoders.items():
@@ -97,26 +98,26 @@ def read_summaries(folder: Path, samples: list[str], size: int) -> tuple[dict[st
             other, expected = first.setdefault(name, (sample, like))
             if like != expected:
                 faults.add(
-                    f"{files[sample]}: encoder {name} at {size} px is {like}, in {files[other].name} it is {expected}: "
-                    "make the features of all slides with one encoder file and one kind of resizing"
+                    f"{files[sample]}: encoder {name} at {size_text(size)} is {like}, "
+                    f"in {files[other].name} it is {expected}: make the features of all slides with one encoder file and one kind of resizing"
                 )
     for name in first:
         lacking = [sample for sample, encoders in found.items() if name not in encoders]
         if 2 * len(lacking) > len(found):
             faults.add(
-                f"{folder}: encoder {name} at {size} px is in {len(found) - len(lacking)} of {len(found)} slides only: "
-                "add it for the others, or take it out"
+                f"{folder}: encoder {name} at {size_text(size)} is in {len(found) - len(lacking)} of {len(found)} "
+                "slides only: add it for the others, or take it out"
             )
         for sample in lacking:
-            lost.setdefault(sample, f"no features of encoder {name} at {size} px")
+            lost.setdefault(sample, f"no features of encoder {name} at {size_text(size)}")
     faults.stop()
     for sample, encoders in found.items():
         if any(not summary.n for summary in encoders.values()):
-            lost.setdefault(sample, f"no patch of {size} px")
+            lost.setdefault(sample, f"no patch of {size_text(size)}")
     return found, lost
 
 
-def from_summaries(folder: Path, cohort: pd.DataFrame, size: int) -> Donors:
+def from_summaries(folder: Path, cohort: pd.DataFrame, size: str) -> Donors:
     """Donors of a tissue from the summaries of their slides at one patch size.
 
     Raises:
@@ -126,7 +127,8 @@ def from_summaries(folder: Path, cohort: pd.DataFrame, size: int) -> Donors:
     samples = sorted(sample for listed in names.values() for sample in listed)
     found, lost = read_summaries(folder, samples, size)
     if not found:
-        raise DataError(f"{folder}: no features at {size} px of any of {len(samples)} slides: {preview(samples, 3)}")
+        sought = f"{len(samples)} slides: {preview(samples, 3)}"
+        raise DataError(f"{folder}: no features at {size_text(size)} of any of {sought}")
     dropped = [(sample, "slide", reason) for sample, reason in lost.items()]
     widths, origins = {}, {}
     for encoders in found.values():
@@ -215,7 +217,7 @@ def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--cohort", required=True, type=Path, help="cohort.tsv of check_cohort.py")
     arguments.add_argument("--tissue-id", required=True, help="tissue to aggregate")
-    arguments.add_argument("--size", default="-", help="patch size in level-0 pixels; `-` for tables")
+    arguments.add_argument("--size", default="-", help="patch size, 256 (pixels) or 128um; `-` for tables")
     source = arguments.add_mutually_exclusive_group(required=True)
     source.add_argument("--summaries", type=Path, help="folder, <sample>.summary.h5 anywhere below it")
     source.add_argument("--tables", type=Path, nargs="+", help="slide-level features: TSV, CSV, Parquet or h5ad")
@@ -223,8 +225,8 @@ def main(argv: list[str] | None) -> None:
     arguments.add_argument("--out", required=True, type=Path, help="h5ad to write")
     arguments.add_argument("--dropped", required=True, type=Path, help="TSV of slides, donors and features left out")
     args = arguments.parse_args(argv)
-    if (args.size == "-") != bool(args.tables) or not (args.size == "-" or args.size.isdecimal()):
-        arguments.error("--size must be a number of pixels with --summaries, and `-` with --tables")
+    if (args.size == "-") != bool(args.tables) or not (args.size == "-" or is_size(args.size)):
+        arguments.error("--size must be a patch size (256, 128um) with --summaries, and `-` with --tables")
     if not ID_PATTERN.match(args.features_name):
         arguments.error("--features-name: use letters, digits, dot, underscore and dash")
 
@@ -232,7 +234,7 @@ def main(argv: list[str] | None) -> None:
     if args.tables:
         donors = from_tables(args.tables, cohort, args.features_name)
     else:
-        donors = from_summaries(args.summaries, cohort, int(args.size))
+        donors = from_summaries(args.summaries, cohort, args.size)
     values = donors.values["mean"]
     dead = ~varying_columns(values) if len(values) else np.zeros(values.shape[1], dtype=bool)
     table = anndata.AnnData(
@@ -254,7 +256,7 @@ def main(argv: list[str] | None) -> None:
     dropped = [(i, kind, f"{args.tissue_id}: {why}" if kind == "donor" else why) for i, kind, why in donors.dropped]
     write_tsv(dropped_table(dropped, STAGE), args.dropped)
     if not len(values):
-        log.warning("%s: no slide has a patch of %s px: no donor is left", args.tissue_id, args.size)
+        log.warning("%s: no slide has a patch of %s: no donor is left", args.tissue_id, size_text(args.size))
     message = "%s, size %s: %d of %d donors, %d features (%d dead), %d rows in dropped"
     log.info(message, args.tissue_id, args.size, len(values), len(cohort), len(dead), dead.sum(), len(donors.dropped))
 

@@ -18,6 +18,7 @@ from hx_cli import DataError, Faults, log
 from hx_encoder import Encoder
 from hx_features import PatchFeatures, first_half, summarise, write_patch_features, write_summary
 from hx_grid import Grid, iter_blocks, read_patches, resize_patch
+from hx_sizes import size_folder, size_text
 from hx_slide import Slide, SlideError
 
 CPU_BATCH = 8  # patches that a CPU thread takes at a time: small, so that all threads end together
@@ -29,16 +30,16 @@ PROGRESS_SECONDS = 10.0
 class Job:
     """One slide on its way.
 
-    fault: why the slide is given up; '' while all is well. features: (N, D) by size and encoder. bad: (size, index) of
-    unreadable patches. open: what is still to be done, its patches and 1 for reading the slide as a whole.
+    fault: why the slide is given up; '' while all is well. features: (N, D) by name of the size and encoder. bad:
+    (size, index) of unreadable patches. open: what is still to be done, its patches and 1 for reading the slide.
     """
 
     row: pd.Series
-    grids: dict[int, Grid] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
     background: np.ndarray | None = None
     fault: str = ""
-    features: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
-    bad: list[tuple[int, int]] = field(default_factory=list)
+    features: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    bad: list[tuple[str, int]] = field(default_factory=list)
     open: int = 0
 
     @property
@@ -50,7 +51,7 @@ class Batch(NamedTuple):
     """Patches to encode: `pixels` uint8 (n, px, px, 3) by input size px, `places` the (job, size, index) of each."""
 
     pixels: dict[int, np.ndarray]
-    places: list[tuple[Job, int, int]]
+    places: list[tuple[Job, str, int]]
 
 
 def find_patches(folder: Path, slides: pd.DataFrame) -> list[Job]:
@@ -70,9 +71,10 @@ def find_patches(folder: Path, slides: pd.DataFrame) -> list[Job]:
                 continue
             if sample != row["sample"]:
                 job.fault = job.fault or f"{path.name} holds patches of {sample}: give the files of segment_tissue.py"
-            if grid.size in job.grids:
-                faults.add(f"{path}: a second patch file of {sample} at {grid.size} px below {folder}: keep one")
-            job.grids[grid.size] = grid
+            if grid.name in job.grids:
+                size = size_text(grid.name)
+                faults.add(f"{path}: a second patch file of {sample} at {size} below {folder}: keep one")
+            job.grids[grid.name] = grid
             job.background = attributes.get("background")
         jobs.append(job)
     faults.stop()
@@ -112,7 +114,7 @@ class Extraction:
     def _batches(self) -> Iterator[Batch]:
         sides = sorted({encoder.px for encoder in self.encoders})
         pixels: list[dict[int, np.ndarray]] = []
-        places: list[tuple[Job, int, int]] = []
+        places: list[tuple[Job, str, int]] = []
 
         def prepare(patch: np.ndarray) -> dict[int, np.ndarray]:
             return {px: resize_patch(patch, px, self.args.resize) for px in sides}
@@ -132,7 +134,9 @@ class Extraction:
                 path, mpp = self.args.slide_dir / job.row["slide"], job.row["mpp"]
                 try:
                     with Slide(path, None if np.isnan(mpp) else mpp, job.background) as slide:
-                        for size, index, ready in iter_blocks(slide, job.grids.values(), prepare, self.args.threads):
+                        names = {grid.size: name for name, grid in job.grids.items()}
+                        for side, index, ready in iter_blocks(slide, job.grids.values(), prepare, self.args.threads):
+                            size = names[side]
                             if ready is None:
                                 job.bad.append((size, index))
                                 continue
@@ -159,7 +163,7 @@ class Extraction:
                 if not good:
                     x, y = job.grids[size].coords[index]
                     fit = "do not fit float16: save float32" if np.isfinite(values).all() else "are not finite"
-                    told = f"features of encoder {encoder.name} {fit} ({size} px patch at {x}, {y})"
+                    told = f"features of encoder {encoder.name} {fit} ({size_text(size)} patch at {x}, {y})"
                     job.fault = job.fault or told
         seconds = time.perf_counter() - began
         with self._lock:
@@ -199,8 +203,8 @@ class Extraction:
                 features, coords = job.features.pop((size, encoder.name))[kept], grid.coords[kept]
                 summaries[size, encoder.name] = summarise(features, first_half(sample, coords), origin)
                 if self.saved is not None:
-                    path = self.args.outdir / f"{size}px" / f"features_{encoder.name}" / f"{sample}.h5"
-                    patches = PatchFeatures(sample, size, features.astype(self.saved), coords, origin)
+                    path = self.args.outdir / size_folder(size) / f"features_{encoder.name}" / f"{sample}.h5"
+                    patches = PatchFeatures(sample, size, grid.size, features.astype(self.saved), coords, origin)
                     write_patch_features(path, patches)
         write_summary(self.args.outdir / "summaries" / f"{sample}.summary.h5", sample, summaries)
         count = job.total - len(bad)

@@ -44,10 +44,14 @@ class Summary(NamedTuple):
 
 
 class PatchFeatures(NamedTuple):
-    """`features` (N, D) float16 or float32 and `coords` (N, 2) int64 of the patches of one slide, size and encoder."""
+    """`features` (N, D) float16 or float32 and `coords` (N, 2) int64 of the patches of one slide, size and encoder.
+
+    `size` is the name of the size (see hx_sizes), `side` its level-0 pixels on this slide.
+    """
 
     sample: str
-    size: int
+    size: str
+    side: int
     features: np.ndarray
     coords: np.ndarray
     origin: Origin
@@ -82,7 +86,7 @@ def summarise(features: np.ndarray, first: np.ndarray, origin: Origin) -> Summar
     return Summary(n, int(first.sum()), statistics, origin)
 
 
-def write_summary(path: Path, sample: str, summaries: Mapping[tuple[int, str], Summary]) -> None:
+def write_summary(path: Path, sample: str, summaries: Mapping[tuple[str, str], Summary]) -> None:
     """Write `<sample>.summary.h5`: a group `/<size>/<encoder>` for each key of `summaries`."""
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["sample"] = sample
@@ -93,7 +97,7 @@ def write_summary(path: Path, sample: str, summaries: Mapping[tuple[int, str], S
                 group.create_dataset(name, data=summary.statistics[name])
 
 
-def read_summary(path: Path, size: int) -> tuple[str, dict[str, Summary]]:
+def read_summary(path: Path, size: str) -> tuple[str, dict[str, Summary]]:
     """Sample of a summary file, and its summaries of one patch size by encoder.
 
     Raises:
@@ -101,7 +105,7 @@ def read_summary(path: Path, size: int) -> tuple[str, dict[str, Summary]]:
     """
     try:
         with h5py.File(path) as file:
-            groups = file[str(size)] if str(size) in file else {}
+            groups = file[size] if size in file else {}
             return str(file.attrs["sample"]), {name: _read_group(groups[name]) for name in sorted(groups)}
     except (OSError, KeyError, ValueError) as error:
         raise DataError(f"{path}: no summary of patch features ({error}): make it anew from the features") from error
@@ -121,9 +125,8 @@ def write_patch_features(path: Path, patches: PatchFeatures) -> None:
         features = file.create_dataset("features", data=patches.features)
         features.attrs.update({"name": patches.sample, **asdict(patches.origin)})
         coords = file.create_dataset("coords", data=patches.coords)
-        coords.attrs.update(
-            {"name": patches.sample, "patch_size": patches.size, "patch_size_level0": patches.size, "patch_level": 0}
-        )
+        told = {"name": patches.sample, "size_name": patches.size, "patch_level": 0}
+        coords.attrs.update({**told, "patch_size": patches.side, "patch_size_level0": patches.side})
 
 
 def read_patch_features(path: Path) -> PatchFeatures:
@@ -154,8 +157,8 @@ def read_patch_features(path: Path) -> PatchFeatures:
         faults.append(f"{path}: NaN or infinite features in {bad} of {len(features)} patches: extract them again")
     if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) != len(features):
         faults.append(f"{path}: coords are {coords.shape}, features {features.shape}: a row (x, y) a patch is needed")
-    size = _patch_size({**on_features, **on_coords})
-    if size is None:
+    side = _patch_size({**on_features, **on_coords})
+    if side is None:
         faults.append(f"{path}: no patch size: set attribute patch_size_level0 (level-0 pixels) on `coords`")
     folder = path.parent.name.removeprefix("features_") if path.parent.name.startswith("features_") else ""
     encoder = str(on_features.get("encoder") or on_file.get("encoder") or folder)
@@ -166,7 +169,8 @@ def read_patch_features(path: Path) -> PatchFeatures:
         raise DataError(*faults)
     told = {name: str(on_features.get(name, "")) for name in ("layer", "weights", "weights_sha256", "preprocess")}
     kept = features if features.dtype in (np.float16, np.float32) else features.astype(np.float32)
-    return PatchFeatures(path.stem, size, kept, coords.astype(np.int64), Origin(encoder, **told))
+    size = str(on_coords.get("size_name", side))
+    return PatchFeatures(path.stem, size, side, kept, coords.astype(np.int64), Origin(encoder, **told))
 
 
 def _attributes(part: h5py.Dataset | h5py.File) -> dict[str, object]:

@@ -30,8 +30,12 @@ T = TypeVar("T")
 
 
 class Grid(NamedTuple):
-    """Patches of one size: `coords` int64 (n, 2) as x, y; `fraction` float32 (n,) share of the patch that is tissue."""
+    """Patches of one size, `name` as the user gave it (see hx_sizes), `size` its side in level-0 pixels.
 
+    `coords` int64 (n, 2) as x, y; `fraction` float32 (n,) share of the patch that is tissue.
+    """
+
+    name: str
     size: int
     coords: np.ndarray
     fraction: np.ndarray
@@ -79,8 +83,9 @@ def patch_grid(
     size: int,
     rule: str = "fraction",
     min_tissue: float = 0.5,
+    name: str = "",
 ) -> Grid:
-    """The patches of one size that are tissue, see patch_fractions for the first arguments.
+    """The patches of one size that are tissue, see patch_fractions for the first arguments; `name`: else the size.
 
     rule "fraction": at least `min_tissue` of the patch is tissue (of its whole area, also where it leaves the slide).
     rule "centre": the pixel at its centre is tissue (the study's rule).
@@ -96,14 +101,14 @@ def patch_grid(
         kept = inside & mask[np.minimum(row, mask.shape[0] - 1)][:, np.minimum(column, mask.shape[1] - 1)]
     rows, columns = np.nonzero(kept)
     coords = np.column_stack([columns, rows]).astype(np.int64) * size
-    return Grid(size, coords, fraction[rows, columns].astype(np.float32))
+    return Grid(name or str(size), size, coords, fraction[rows, columns].astype(np.float32))
 
 
 def thin(grid: Grid, limit: int, seed: int, sample: str) -> Grid:
     """At most `limit` patches (0: all), spread evenly over the tissue; each has the same chance to be taken.
 
     A systematic sample with a random start along the Z-order curve, which keeps neighbours together. The start comes
-    from SHA-1 of "seed:sample:size", so that no other slide or size changes it.
+    from SHA-1 of "seed:sample:name", so that no other slide or size changes it.
     """
     count = len(grid.coords)
     if not limit or count <= limit:
@@ -113,11 +118,11 @@ def thin(grid: Grid, limit: int, seed: int, sample: str) -> Grid:
     for bit in range(int(cells.max()).bit_length()):
         for axis in (0, 1):
             key |= ((cells[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(2 * bit + axis)
-    digest = hashlib.sha1(f"{seed}:{sample}:{grid.size}".encode()).digest()
+    digest = hashlib.sha1(f"{seed}:{sample}:{grid.name}".encode()).digest()
     start = int.from_bytes(digest[:6], "big") / 2**48
     taken = np.argsort(key)[((np.arange(limit) + start) * count / limit).astype(int)]
     taken.sort()
-    return Grid(grid.size, grid.coords[taken], grid.fraction[taken])
+    return Grid(grid.name, grid.size, grid.coords[taken], grid.fraction[taken])
 
 
 def write_patches(path: Path, grid: Grid, attributes: dict[str, object], **per_patch: np.ndarray) -> None:
@@ -141,11 +146,12 @@ def read_patches(path: Path) -> tuple[str, Grid, dict[str, object]]:
             coords = file["coords"]
             attributes = dict(coords.attrs)
             size, sample = int(attributes["patch_size_level0"]), str(attributes["name"])
+            name = str(attributes.get("size_name", size))
             xy = np.asarray(coords, np.int64).reshape(-1, 2)
             fraction = file["tissue_fraction"][:] if "tissue_fraction" in file else np.full(len(xy), np.nan, np.float32)
     except (OSError, KeyError, ValueError) as error:
         raise DataError(f"{path}: not a patch file ({error}): give the <sample>_patches.h5 of segment_tissue") from None
-    return sample, Grid(size, xy, fraction), attributes
+    return sample, Grid(name, size, xy, fraction), attributes
 
 
 def plan_reads(grids: Iterable[Grid]) -> list[Read]:
@@ -195,7 +201,7 @@ def iter_blocks(
     prepare: Callable[[np.ndarray], T] | None = None,
     threads: int = 1,
 ) -> Iterator[tuple[int, int, np.ndarray | T | None]]:
-    """Yield (size, index in its grid, uint8 RGB (size, size, 3)) of every patch, level 0 decoded once for all sizes.
+    """Yield (side, index in its grid, uint8 RGB (side, side, 3)) of every patch, level 0 decoded once for all sizes.
 
     The order is fixed by the grids, whatever `threads`. A patch whose pixels stay unreadable comes as None. Without
     `prepare` the arrays are views into a block of up to 48 MiB: use or copy them before asking for more.

@@ -25,6 +25,15 @@ import tf2onnx
 INPUT_PX = 299
 LAYER = "mixed10"  # the last layer of InceptionV3 before its classifier
 PREPROCESS = "x/127.5-1"
+# Layers [1, 7, 12, 65, 166] of the study's InceptionV3, that of Keras 1, as places in today's. 65 is the first branch
+# of mixed3. The study gives 166 as 8 x 8 x 320, which only the first branch of mixed8 is.
+STUDY_LAYERS = {
+    "layer1": ("Activation", 0),
+    "layer7": ("MaxPooling2D", 0),
+    "layer12": ("MaxPooling2D", 1),
+    "layer65": ("branch", "mixed3"),
+    "layer166": ("branch", "mixed8"),
+}
 REFERENCE_PATCHES = 32
 OPSET = 17
 
@@ -77,12 +86,30 @@ def inception() -> keras.Model:
     return keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(INPUT_PX, INPUT_PX, 3))
 
 
-def encoder(base: keras.Model) -> keras.Model:
-    """uint8 patches (n, 299, 299, 3) -> mean of the last layer over the patch, float32 (n, 2048); scaling inside."""
+def feature_map(base: keras.Model, layer: str) -> keras.KerasTensor:
+    """Output of a layer of `inception`, (n, height, width, channels): mixed0 … mixed10, or one of STUDY_LAYERS.
+
+    The study's layers are found by their place in the graph: Keras numbers the names of single layers anew in each
+    session (conv2d_94), and today's network has 311 layers where that of Keras 1 had 217.
+    """
+    if layer not in STUDY_LAYERS:
+        return base.get_layer(layer).output
+    kind, at = STUDY_LAYERS[layer]
+    if kind == "branch":
+        return base.get_layer(at).input[0]
+    return [one for one in base.layers if isinstance(one, getattr(keras.layers, kind))][at].output
+
+
+def encoder(base: keras.Model, layer: str = LAYER, pooling: str = "mean") -> keras.Model:
+    """uint8 patches (n, 299, 299, 3) -> mean or max of a layer over the patch, float32 (n, channels); scaling inside.
+
+    See `feature_map` for `layer`; the default, the last one, has 2048 channels.
+    """
     patches = keras.Input((INPUT_PX, INPUT_PX, 3), dtype="uint8", name="patches")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(patches)
-    features = keras.layers.GlobalAveragePooling2D(name="features")(base(scaled))
-    return keras.Model(patches, features)
+    trunk = base if layer == LAYER else keras.Model(base.inputs, feature_map(base, layer), name=f"{base.name}_{layer}")
+    pool = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
+    return keras.Model(patches, pool(name="features")(trunk(scaled)))
 
 
 def draw_weights(base: keras.Model, seed: int) -> None:

@@ -4,6 +4,8 @@
 import pandas as pd
 from scipy.special import stdtrit
 
+from hx_sizes import size_value
+
 # Until confounders are adjusted for, a colour can speak of the negative control alone.
 RULE = (
     "red: the shuffled control has a hit and its hits exceed alpha times the hits; amber: no hit, or no control was "
@@ -23,7 +25,7 @@ def real(summary: pd.DataFrame) -> pd.DataFrame:
 
 def size_order(sizes: pd.Series) -> pd.Series:
     """Patch sizes as numbers for sorting; `-` (no patches) first."""
-    return pd.to_numeric(sizes, errors="coerce").fillna(0)
+    return sizes.astype(str).map(size_value)
 
 
 def primary_settings(summary: pd.DataFrame, primary: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from hx_features import Summary, first_half, read_patch_features, summarise, wri
 from hx_io import write_tsv
 from hx_join import dropped_table
 from hx_rows import read_slides
+from hx_sizes import size_text
 
 STAGE = "summarise_patches"
 COLUMNS = ["sample", "donor", "tissue_id", "status", "reason", "n_patches"]
@@ -31,7 +32,7 @@ def find_files(folder: Path, samples: list[str]) -> dict[str, list[Path]]:
     return files
 
 
-def summarise_slide(sample: str, paths: list[Path]) -> dict[tuple[int, str], Summary]:
+def summarise_slide(sample: str, paths: list[Path]) -> dict[tuple[str, str], Summary]:
     """Summaries of one slide by patch size and encoder, one file in memory at a time.
 
     Raises:
@@ -47,7 +48,7 @@ def summarise_slide(sample: str, paths: list[Path]) -> dict[tuple[int, str], Sum
             continue
         key = patches.size, patches.origin.encoder
         if key in summaries:
-            faults.add(f"{path} and {read[key]}: both {key[0]} px of encoder {key[1]}: keep one")
+            faults.add(f"{path} and {read[key]}: both {size_text(key[0])} of encoder {key[1]}: keep one")
         half = first_half(sample, patches.coords)
         summaries[key], read[key] = summarise(patches.features, half, patches.origin), path
     faults.stop()
@@ -78,7 +79,7 @@ def main(argv: list[str] | None) -> None:
             rows.append(row | {"status": "unreadable", "reason": reason})
             continue
         write_summary(args.outdir / "summaries" / f"{sample}.summary.h5", sample, summaries)
-        counts: dict[int, int] = {}
+        counts: dict[str, int] = {}
         for (size, _), summary in summaries.items():
             counts[size] = max(summary.n, counts.get(size, 0))
         rows.append(row | {"status": "ok", "reason": "", "n_patches": sum(counts.values())})

@@ -40,7 +40,7 @@ def put_summary(folder: Path, sample: str, n: int, seed: int, encoders: dict[str
     for i, (name, origin) in enumerate(encoders.items()):
         features = patches(seed + 100 * i, n)
         features[:, 2] = 4.0
-        summaries[256, name] = summarise(features, marks(seed, n), origin)
+        summaries["256", name] = summarise(features, marks(seed, n), origin)
     write_summary(folder / f"{sample}.summary.h5", sample, summaries)
 
 
@@ -94,8 +94,8 @@ def test_donors_from_summaries(tmp_path):
     assert table.obs["centre"].tolist() == ["B1", "B0", "B2"]
     np.testing.assert_array_equal(table.obs["rin"], [np.nan, 7.5, np.nan])
     assert sorted(table.layers) == sorted(set(STATISTICS) - {"mean"})
-    alone = read_summary(folder / "S2.summary.h5", 256)[1]
-    both = pool([read_summary(folder / f"{s}.summary.h5", 256)[1]["raw"] for s in ("S1b", "S1a")])
+    alone = read_summary(folder / "S2.summary.h5", "256")[1]
+    both = pool([read_summary(folder / f"{s}.summary.h5", "256")[1]["raw"] for s in ("S1b", "S1a")])
     for name in STATISTICS:
         values = table.X if name == "mean" else table.layers[name]
         assert values.dtype == np.float32

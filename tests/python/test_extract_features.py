@@ -38,7 +38,8 @@ def coords(size: int, count: int | None = None, first: int = 0) -> np.ndarray:
 def put_patches(folder: Path, sample: str, size: int, xy: np.ndarray) -> Path:
     path = folder / f"{size}px" / "patches" / f"{sample}_patches.h5"
     fraction = np.ones(len(xy), np.float32)
-    write_patches(path, Grid(size, xy, fraction), {"name": sample, "patch_size": size, "patch_size_level0": size})
+    grid = Grid(str(size), size, xy, fraction)
+    write_patches(path, grid, {"name": sample, "patch_size": size, "patch_size_level0": size})
     return path
 
 
@@ -114,13 +115,13 @@ def test_features_are_those_of_the_pixels(cohort, extracted, name, px, width, se
             np.testing.assert_array_equal(found.coords, grid.coords)
             patches = pixels(cohort / f"{sample}.tif", size, grid.coords, px)
             np.testing.assert_allclose(found.features, expected(patches, width, seed), atol=1e-5)
-            assert (found.size, found.origin.encoder) == (size, name)
+            assert (found.size, found.side, found.origin.encoder) == (str(size), size, name)
             assert found.origin.preprocess == f"area {px} px; x/127.5-1"
 
 
 def test_summaries_are_those_of_the_features(extracted):
     for size in SIZES:
-        sample, summaries = read_summary(extracted / "summaries" / "S1.summary.h5", size)
+        sample, summaries = read_summary(extracted / "summaries" / "S1.summary.h5", str(size))
         assert sample == "S1" and list(summaries) == ["other", "tiny"]
         for name, summary in summaries.items():
             patches = read_patch_features(extracted / f"{size}px" / f"features_{name}" / "S1.h5")
@@ -233,7 +234,7 @@ def test_slides_that_fail_are_rows(cohort, tmp_path, capsys):
     assert dropped["id"].tolist() == ["badh5", "blank", "cut", "gone", "wrong"]
     assert set(dropped["kind"]) == {"slide"} and set(dropped["stage"]) == {"extract_features"}
     assert {path.name for path in out.rglob("*.h5")} == {"S1.h5", "S1.summary.h5", "empty.h5", "empty.summary.h5"}
-    assert read_summary(out / "summaries" / "empty.summary.h5", 128)[1]["tiny"].n == 0
+    assert read_summary(out / "summaries" / "empty.summary.h5", "128")[1]["tiny"].n == 0
     assert read_patch_features(out / "128px/features_tiny/empty.h5").features.shape == (0, 37)
     assert "gone" in capsys.readouterr().err
 
@@ -353,7 +354,7 @@ def test_forty_thousand_patches(tmp_path, monkeypatch):
     steps = np.arange(200) * 128
     xy = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2).astype(np.int64)
     row = pd.Series({"sample": "S1", "donor": "D1", "tissue_id": "Lung", "slide": "S1.tif", "mpp": np.nan})
-    job = Job(row, {128: Grid(128, xy, np.ones(len(xy), np.float32))})
+    job = Job(row, {"128": Grid("128", 128, xy, np.ones(len(xy), np.float32))})
     args = argparse.Namespace(
         threads=2, device="cpu", micro_batch=32, save_patch_features="float16", resize="area",
         slide_dir=tmp_path, outdir=tmp_path,

@@ -88,48 +88,48 @@ def test_summary_file(tmp_path):
     features = np.random.default_rng(2).random((9, 4), np.float32)
     summaries = {
         (size, name): summarise(features[:rows], first_half("S1", grid(rows)), Origin(name, weights="file"))
-        for size, rows in ((256, 9), (1024, 0))
+        for size, rows in (("256", 9), ("1024", 0))
         for name in ("raw", "lab.v2")
     }
     for name in ("a", "b"):
         write_summary(tmp_path / f"{name}.h5", "S1", summaries)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
     assert contiguous(tmp_path / "a.h5")
-    sample, found = read_summary(tmp_path / "a.h5", 256)
+    sample, found = read_summary(tmp_path / "a.h5", "256")
     assert sample == "S1" and list(found) == ["lab.v2", "raw"]
-    expected = summaries[256, "raw"]
+    expected = summaries["256", "raw"]
     assert (found["raw"].n, found["raw"].n_half1, found["raw"].origin) == (9, expected.n_half1, expected.origin)
     for name in STATISTICS:
         np.testing.assert_array_equal(found["raw"].statistics[name], expected.statistics[name])
-    assert read_summary(tmp_path / "a.h5", 1024)[1]["raw"].n == 0
-    assert read_summary(tmp_path / "a.h5", 512) == ("S1", {})
+    assert read_summary(tmp_path / "a.h5", "1024")[1]["raw"].n == 0
+    assert read_summary(tmp_path / "a.h5", "512") == ("S1", {})
 
 
 def test_a_damaged_summary_is_told(tmp_path):
     summary = summarise(np.ones((2, 3), np.float32), np.array([True, False]), ORIGIN)
-    write_summary(tmp_path / "ok.h5", "S1", {(256, "raw"): summary})
+    write_summary(tmp_path / "ok.h5", "S1", {("256", "raw"): summary})
     (tmp_path / "cut.h5").write_bytes((tmp_path / "ok.h5").read_bytes()[:1500])
-    write_summary(tmp_path / "short.h5", "S1", {(256, "raw"): summary})
+    write_summary(tmp_path / "short.h5", "S1", {("256", "raw"): summary})
     with h5py.File(tmp_path / "short.h5", "a") as file:
         del file["256/raw/max"]
         file["256/raw/max"] = np.ones(2, np.float32)
     (tmp_path / "text.h5").write_text("no")
     for name in ("cut.h5", "short.h5", "text.h5", "missing.h5"):
         with pytest.raises(DataError, match=name):
-            read_summary(tmp_path / name, 256)
+            read_summary(tmp_path / name, "256")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_patch_features_file(tmp_path, dtype):
     features = np.random.default_rng(3).random((9, 4), np.float32).astype(dtype)
-    patches = PatchFeatures("S1", 512, features, grid(9), ORIGIN)
+    patches = PatchFeatures("S1", "512", 512, features, grid(9), ORIGIN)
     for folder in ("a", "b"):
         write_patch_features(tmp_path / folder / "S1.h5", patches)
     path = tmp_path / "a" / "S1.h5"
     assert path.read_bytes() == (tmp_path / "b" / "S1.h5").read_bytes()
     assert contiguous(path)
     found = read_patch_features(path)
-    assert (found.sample, found.size, found.origin) == ("S1", 512, ORIGIN)
+    assert (found.sample, found.size, found.side, found.origin) == ("S1", "512", 512, ORIGIN)
     assert found.features.dtype == dtype
     np.testing.assert_array_equal(found.features, features)
     np.testing.assert_array_equal(found.coords, grid(9))
@@ -154,18 +154,18 @@ def test_files_of_other_tools(tmp_path):
         {"patch_size": 256, "patch_size_level0": 512, "overlap": 0},
     )
     found = read_patch_features(trident)
-    assert (found.sample, found.size, found.origin) == ("S1", 512, Origin("uni_v1"))
+    assert (found.sample, found.side, found.origin) == ("S1", 512, Origin("uni_v1"))
     assert found.features.dtype == np.float32 and found.coords.dtype == np.int64
 
     clam = write_foreign(
         tmp_path / "features_resnet/S1.h5", values, coords.astype(np.int32), {"patch_size": 256, "patch_level": 0}, {}
     )
     found = read_patch_features(clam)
-    assert (found.size, found.origin.encoder) == (256, "resnet")
+    assert (found.side, found.origin.encoder) == (256, "resnet")
 
     as_bytes = write_foreign(tmp_path / "x/S1.h5", values, coords, {"encoder": np.bytes_(b"e1")}, {"patch_size": 64.0})
     found = read_patch_features(as_bytes)
-    assert (found.size, found.origin.encoder) == (64, "e1")
+    assert (found.side, found.origin.encoder) == (64, "e1")
 
 
 @pytest.mark.parametrize(

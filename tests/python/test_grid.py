@@ -103,7 +103,7 @@ def test_thin_depends_on_seed_sample_and_size_alone():
     grid = full_grid(6400, 6400, 128)
     first = thin(grid, 50, 1, "S1").coords.tolist()
     assert thin(grid, 50, 1, "S1").coords.tolist() == first
-    half = Grid(64, grid.coords // 2, grid.fraction)
+    half = Grid("64", 64, grid.coords // 2, grid.fraction)
     others = [thin(grid, 50, 2, "S1"), thin(grid, 50, 1, "S2"), thin(half, 50, 1, "S1")]
     assert all((np.array(first) != other.coords * (128 // other.size)).any() for other in others)
     assert len(thin(grid, 1, 3, "x").coords) == 1
@@ -136,7 +136,7 @@ def test_patch_file_keeps_everything_contiguous_and_the_same_bytes(tmp_path):
 
 
 def test_empty_patch_file(tmp_path):
-    empty = Grid(4096, np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+    empty = Grid("4096", 4096, np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
     write_patches(tmp_path / "e.h5", empty, {"name": "S1", "patch_size_level0": 4096})
     assert read_patches(tmp_path / "e.h5")[1].coords.shape == (0, 2)
 
@@ -259,7 +259,7 @@ def test_a_damaged_tile_costs_only_the_patches_on_it(tmp_path):
 
 
 def test_no_patches_at_all():
-    empty = Grid(128, np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+    empty = Grid("128", 128, np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
     assert plan_reads([empty]) == [] and list(iter_blocks(None, [empty])) == [] and list(iter_blocks(None, [])) == []
 
 

@@ -18,7 +18,7 @@ def made(sample: str, size: int, encoder: str = "raw", n: int = 12, dtype: type 
     rng = np.random.default_rng([size, n, len(encoder)])
     coords = np.stack([np.arange(n) * size, np.zeros(n, np.int64)], axis=1)
     origin = Origin(encoder, *list(ORIGIN.__dict__.values())[1:])
-    return PatchFeatures(sample, size, rng.random((n, 5)).astype(dtype), coords, origin)
+    return PatchFeatures(sample, str(size), size, rng.random((n, 5)).astype(dtype), coords, origin)
 
 
 def put(folder: Path, patches: PatchFeatures) -> PatchFeatures:
@@ -49,7 +49,7 @@ def test_summaries_of_an_earlier_run(tmp_path):
         assert sample == "S1" and (got.n, got.n_half1, got.origin) == (want.n, want.n_half1, want.origin)
         for name, values in want.statistics.items():
             np.testing.assert_array_equal(got.statistics[name], values)
-    assert read_summary(tmp_path / "out/summaries/S2.summary.h5", 128)[1]["raw"].n == 0
+    assert read_summary(tmp_path / "out/summaries/S2.summary.h5", "128")[1]["raw"].n == 0
     table = read_table(tmp_path / "out/Lung.b0.extract.tsv")
     assert table["sample"].tolist() == ["S1", "S2"] and table["n_patches"].tolist() == ["24", "0"]
     assert set(table["status"]) == {"ok"}
@@ -83,7 +83,7 @@ def test_slides_that_lack_good_files_are_rows(tmp_path, capsys):
 def test_half_precision_is_read(tmp_path):
     patches = put(tmp_path / "in", made("S1", 128, dtype=np.float16))
     assert run(tmp_path, ["S1"]) == 0
-    mean = read_summary(tmp_path / "out/summaries/S1.summary.h5", 128)[1]["raw"].statistics["mean"]
+    mean = read_summary(tmp_path / "out/summaries/S1.summary.h5", "128")[1]["raw"].statistics["mean"]
     np.testing.assert_allclose(mean, patches.features.astype(float).mean(axis=0), rtol=1e-6)
 
 
