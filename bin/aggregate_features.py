@@ -99,7 +99,8 @@ def read_summaries(folder: Path, samples: list[str], size: str) -> tuple[dict[st
             if like != expected:
                 faults.add(
                     f"{files[sample]}: encoder {name} at {size_text(size)} is {like}, "
-                    f"in {files[other].name} it is {expected}: make the features of all slides with one encoder file and one kind of resizing"
+                    f"in {files[other].name} it is {expected}: "
+                    "make the features of all slides with one encoder file and one kind of resizing"
                 )
     for name in first:
         lacking = [sample for sample, encoders in found.items() if name not in encoders]
