@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Join what became of every slide, and stop when too many failed.
+"""Join what became of every slide, and stop when too many failed or when scanners saw fields of different size.
 
 A status table holds a row a slide: sample, status (ok, partial, no_tissue, unreadable), reason, warnings and any
 other columns. Its kind is the last part of its name before .tsv: all `<batch>.slides_qc.tsv` are one kind. A slide's
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from hx_cli import DataError, Faults, command, log, parser
+from hx_cli import DataError, Faults, command, log, parser, preview
 from hx_io import read_table, write_tsv
 
 STATUSES = ["ok", "partial", "no_tissue", "unreadable"]  # from best to worst
 IDENTITY = ["sample", "donor", "tissue", "tissue_id", "slide", "batch"]
 JOINED = ["status", "reason", "warnings"]
+SAME_MPP = 1.05  # scales whose ratio is at most this are one: what calibration of one scanner model varies by
 
 
 def read_kinds(paths: list[Path]) -> dict[str, pd.DataFrame]:
@@ -89,12 +90,40 @@ def failures(status: pd.DataFrame, limit: float) -> list[str]:
     return [total, *(f"slide {row.sample} ({row.slide}): {row.status}: {row.reason}" for row in failed.itertuples())]
 
 
+def mixed_scales(status: pd.DataFrame) -> list[str]:
+    """Messages for a run whose usable slides differ in micrometres a pixel by more than 5 %; none when they do not.
+
+    A patch of so many pixels is then another field of view on each scanner, and features tell scanners apart.
+    """
+    usable = status[status["status"].isin(["ok", "partial"])]
+    mpp = pd.to_numeric(usable["mpp"] if "mpp" in usable else pd.Series(dtype=float), errors="coerce")
+    mpp = mpp.dropna().sort_values(kind="stable")
+    if len(mpp) < len(usable):
+        told = len(usable) - len(mpp), len(usable)
+        log.warning("%d of %d slides tell no mpp: whether scales are mixed is unknown", *told)
+    if mpp.empty or mpp.max() <= SAME_MPP * mpp.min():
+        return []
+    groups: list[list] = []
+    for row, value in mpp.items():
+        if not groups or value > SAME_MPP * mpp[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(row)
+    listed = "; ".join(
+        f"{len(rows)} slides of mpp {mpp[rows[0]]:.3g} ({preview(usable.loc[rows, 'sample'], 3)})" for rows in groups
+    )
+    return [
+        f"slides differ in scale: {listed}: a patch of as many pixels is another field of view on each: give sizes in "
+        "micrometres (--patch_um 64,128), take slides out (--exclude), or accept it (--allow_mixed_mpp)"
+    ]
+
+
 @command
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--slides", required=True, type=Path, help="slides.tsv of check_cohort")
     arguments.add_argument("--status", required=True, nargs="+", type=Path, help="status tables of all batches")
     arguments.add_argument("--max-failed-slides", type=float, default=0.1, help="largest share that may fail, 0 to 1")
+    arguments.add_argument("--allow-mixed-mpp", action="store_true", help="slides may differ in micrometres a pixel")
     arguments.add_argument("--outdir", type=Path, default=Path("."), help="where slide_status.tsv goes")
     args = arguments.parse_args(argv)
     if not 0 <= args.max_failed_slides <= 1:
@@ -107,7 +136,7 @@ def main(argv: list[str] | None) -> None:
     write_tsv(status, args.outdir / "slide_status.tsv")
     counts = status["status"].value_counts()
     log.info("%d slides: %s", len(status), ", ".join(f"{counts[name]} {name}" for name in STATUSES if name in counts))
-    faults = failures(status, args.max_failed_slides)
+    faults = failures(status, args.max_failed_slides) + ([] if args.allow_mixed_mpp else mixed_scales(status))
     if faults:
         raise DataError(*faults)
 

@@ -128,7 +128,8 @@ def cohort_tables(
     kept = rows[rows["reason"] == ""].sort_values(["tissue_id", "donor", "sample"])
     slides = kept[kept["sample"] != ""].sort_values(["tissue_id", "sample"], ignore_index=True)
     slides = slides.assign(
-        batch=[slide_batch(t, s, batches) for t, s in zip(slides["tissue_id"], slides["sample"], strict=True)]
+        batch=[slide_batch(t, s, batches) for t, s in zip(slides["tissue_id"], slides["sample"], strict=True)],
+        fold=[donor_fold(donor, seed) for donor in slides["donor"]],
     )
     cohort = kept.groupby(["tissue_id", "donor"], as_index=False).agg(
         tissue=("tissue", "first"),
@@ -165,7 +166,9 @@ def cohort_tables(
     for column, why in unused_rna(columns, rows):
         losses.append((column, "rna", f"{column} is excluded by --exclude" if column in excluded else why))
     return {
-        "slides": slides[["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "batch"]],
+        "slides": slides[
+            ["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "tissue_geojson", "fold", "batch"]
+        ],
         "cohort": cohort[["donor", "tissue", "tissue_id", "samples", "rna_sample", "fold"]],
         "matching": pd.DataFrame(matching),
         "dropped": dropped_table(losses, STAGE),

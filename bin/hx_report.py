@@ -106,12 +106,6 @@ def losses(dropped: pd.DataFrame) -> pd.DataFrame:
     return rows[["kind", "count", "stage", "reason", "examples"]]
 
 
-def slide_counts(status: pd.DataFrame) -> pd.DataFrame:
-    """(tissues, status) number of slides."""
-    counts = status.groupby(["tissue_id", "status"]).size().unstack(fill_value=0)
-    return counts.reindex(columns=[c for c in ("ok", "partial", "no_tissue", "unreadable") if c in counts])
-
-
 def all_settings(summary: pd.DataFrame) -> pd.DataFrame:
     """A row a setting with the control's counts beside; tissues in order, sizes rising."""
     rows = with_control(real(summary), summary)

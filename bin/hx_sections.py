@@ -5,12 +5,11 @@ from itertools import cycle
 
 import pandas as pd
 
-from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, RATIO, SMALL_P, bars, escape, lines, table, text
+from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, RATIO, SMALL_P, escape, lines, table
 from hx_report import RULE, qq_of_verdict
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-STATUS_COLOURS = {"ok": "#0072B2", "partial": "#E69F00", "no_tissue": "#999999", "unreadable": "#D55E00"}
 FOUND = {
     "cond_formatting_rules": {"found": [{"s_eq": "found"}], "missed": [{"s_eq": "missed"}]},
     "cond_formatting_colours": [{"found": "#1b7837"}, {"missed": "#b2182b"}],
@@ -138,22 +137,6 @@ def losses(rows: pd.DataFrame) -> dict:
         },
         "summary/losses.tsv",
         "Row",
-    )
-
-
-def slides(counts: pd.DataFrame | None) -> dict:
-    """Status of the slides, or that none was read."""
-    name = "Status of slides"
-    if counts is None:
-        return text("slide_status", name, "Slides by status.", "", ["No slide was read: features were given."])
-    return bars(
-        "slide_status",
-        name,
-        "Slides by status: ok, partial (part of the pixels is unreadable), no tissue, unreadable.",
-        "Slides without tissue or unreadable ones beyond a few would be wrong. Rows: summary/slide_status.tsv.",
-        counts,
-        STATUS_COLOURS,
-        "Slides",
     )
 
 

@@ -11,7 +11,7 @@ from hx_cli import DataError, Faults, log, preview
 from hx_io import read_table
 from hx_join import ID_PATTERN, gathered, read_keys, tissue_id
 
-COLUMNS = ["sample", "donor", "tissue", "slide", "mpp", "rna_sample"]
+COLUMNS = ["sample", "donor", "tissue", "slide", "mpp", "rna_sample", "tissue_geojson"]
 OPTIONAL = ("rna_sample", "mpp", "tissue_geojson")
 MOST_FAULTS = 20  # faults of one kind that are spelled out; the others are counted
 

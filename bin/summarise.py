@@ -19,6 +19,7 @@ from hx_io import read_table, write_tsv
 from hx_join import DROPPED_COLUMNS
 from hx_methods import methods_section
 from hx_mqc import write_sections
+from hx_slide_sections import slide_sections
 
 MATCHING = ["tissue", "tissue_id", "slides", "slides_usable", "donors", "matched_donors", "donors_kept", "rule"]
 STATUS = ["sample", "tissue_id", "status", "reason"]
@@ -132,7 +133,7 @@ def main(argv: list[str] | None) -> None:
         sections.verdict(tables["verdict"]),
         sections.flow(tables["flow"]),
         sections.losses(tables["losses"]),
-        sections.slides(None if status is None else report.slide_counts(status)),
+        *slide_sections(status),
         sections.qq(qq, chosen),
         sections.calibration(tables["calibration"]),
         sections.settings(tables["settings"]),

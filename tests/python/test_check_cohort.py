@@ -80,7 +80,10 @@ def test_tables(cohort):
     assert cohort.run("--seed", "3", "--slide-batches", "4") == 0
     cohort.check_accounts()
     slides, table = cohort.table("slides"), cohort.table("cohort")
-    assert list(slides.columns) == ["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "batch"]
+    expected = ["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "tissue_geojson", "fold", "batch"]
+    assert list(slides.columns) == expected
+    folds = dict(zip(table["donor"], table["fold"], strict=True))
+    assert slides["fold"].tolist() == [folds[donor] for donor in slides["donor"]]
     assert list(table.columns) == ["donor", "tissue", "tissue_id", "samples", "rna_sample", "fold"]
     assert slides["tissue_id"].tolist() == ["Artery_Tibial"] * 10 + ["Lung"] * 10
     assert table["donor"].tolist() == [f"D{i:02d}" for i in range(10)] * 2

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from check_slides import STATUSES, failures, join_status, main, read_kinds
+from check_slides import STATUSES, failures, join_status, main, mixed_scales, read_kinds
 
 SLIDES = "sample\tdonor\ttissue\ttissue_id\tslide\tmpp\tbatch\n"
 QC = "sample\tstatus\treason\twarnings\tmpp\tn_bad_tiles\n"
@@ -97,3 +97,27 @@ def test_the_order_of_the_files_does_not_matter(cohort):
     slides = pd.read_csv(cohort / "slides.tsv", sep="\t", dtype=str, keep_default_na=False)
     one, other = (join_status(slides, read_kinds(files)) for files in (paths, paths[::-1]))
     pd.testing.assert_frame_equal(one, other)
+
+
+def scales(folder, **mpp):
+    for batch in (0, 1):
+        path = folder / f"Lung.b{batch}.slides_qc.tsv"
+        table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
+        table["mpp"] = [mpp.get(sample, value) for sample, value in zip(table["sample"], table["mpp"], strict=True)]
+        table.to_csv(path, sep="\t", index=False)
+
+
+def test_slides_of_two_scales_are_refused_unless_that_is_allowed(cohort, capsys):
+    scales(cohort, s2="0.2527", s5="0.25", s7="0.51", s0="9")  # s0 cannot be used, so its scale does not count
+    assert run(cohort) == 65
+    message = capsys.readouterr().err
+    assert "2 slides of mpp 0.25 (s5, s2); 7 slides of mpp 0.5 (s1, s3, s4" in message
+    assert "--patch_um" in message and "s0" not in message
+    assert run(cohort, "--allow-mixed-mpp") == 0
+
+
+def test_one_scanner_is_one_scale_and_an_unknown_scale_is_told(cohort, capsys):
+    scales(cohort, s2="0.49", s5="0.513", s7="")  # 4.7 % apart
+    assert run(cohort) == 0
+    assert "1 of 9 slides tell no mpp" in capsys.readouterr().err
+    assert mixed_scales(pd.DataFrame({"sample": ["a"], "status": ["ok"]})) == []

@@ -20,6 +20,10 @@ from summarise import main
 ROOT = Path(__file__).resolve().parents[2]
 TISSUE = test_truth.TISSUE
 ID = test_truth.tissue_id(TISSUE)
+SLIDE = {  # what SEGMENT_TISSUE measures of a slide, as far as the report shows it
+    "tissue_mm2": 2.5, "focus": 300.0, "mpp": 0.5, "scanner": "Aperio SS1302", "pen_fraction": 0.0,
+    "blur_fraction": 0.125, "fold_fraction": 0.01,
+}  # fmt: skip
 ATTACK = "<script>alert('x')</script> & Söhne, 1 of 2"
 
 
@@ -46,6 +50,9 @@ def make_run(folder: Path, mode: str = "signal", donors: int = 40) -> list[str]:
         {"sample": [f"s{k}" for k in range(donors + 2)], "tissue_id": ID, "status": "ok", "reason": ""}
     )
     status.loc[:1, ["status", "reason"]] = [["no_tissue", "blank"], ["partial", "bad tiles"]]
+    status["warnings"] = ["", "pen or ink, 3% of the tissue's area", *[""] * (len(status) - 3), ATTACK]
+    for column, value in SLIDE.items():
+        status[column] = value
     write_tsv(status, folder / "slide_status.tsv")
     dropped = pd.DataFrame(
         [
@@ -154,7 +161,8 @@ def test_every_section_has_its_sentences_and_limits(run):
     folder, _ = run
     names = {path.name.removesuffix("_mqc.json") for path in (folder / "out" / "multiqc").iterdir()}
     assert names == {
-        *("planted_truths", "verdict", "flow", "losses", "slide_status", "qq", "calibration", "settings", "genes"),
+        *("planted_truths", "verdict", "flow", "losses", "slide_status", "slide_problems", "slide_quality"),
+        *("qq", "calibration", "settings", "genes"),
         "hx_methods",
     }
     for name in names - {"hx_methods"}:
@@ -350,6 +358,8 @@ def test_multiqc_report(run, tmp_path):
         "flow",
         "losses",
         "slide_status",
+        "slide_problems",
+        "slide_quality",
         "qq",
         "calibration",
         "settings",
