@@ -3,7 +3,8 @@
 
 From summaries: X is the mean over a donor's patches, layers hold median, max, std and the means of two halves of the
 patches. A donor's slides are pooled: means, halves and medians weighted by patches, the largest maximum, and the
-standard deviation of all patches together. From tables: X alone.
+standard deviation of all patches together. From tables: X alone. Beside it, what the features are worth: split-half
+reliability, dead and redundant features, their spread and correlations.
 """
 
 import sys
@@ -16,14 +17,17 @@ import pandas as pd
 
 from hx_cli import DataError, Faults, command, log, parser, preview
 from hx_feature_table import join_donors, read_feature_table
-from hx_features import STATISTICS, Origin, Summary, read_summary
-from hx_io import atomic, write_tsv
+from hx_features import STATISTICS, Origin
+from hx_io import atomic, read_table, write_tsv
 from hx_join import ID_PATTERN, dropped_table, gathered
-from hx_linear import finite_columns, varying_columns
+from hx_linear import finite_columns
+from hx_pool import donors_at_every_size, pool, read_summaries
+from hx_reliability import feature_tables
 from hx_rows import COHORT_COLUMNS, tissue_rows
-from hx_sizes import is_size, size_text
+from hx_sizes import is_size, size_names, size_text
 
 STAGE = "aggregate_features"
+HASH_LENGTH = 8  # characters of the weights' SHA-256 that people compare by eye
 
 
 class Donors(NamedTuple):
@@ -40,82 +44,9 @@ class Donors(NamedTuple):
     dropped: list[tuple[str, str, str]]
 
 
-def pool(slides: list[Summary]) -> dict[str, np.ndarray]:
-    """Statistics of all patches of a donor from those of its slides, float32 (D,) each; every n is above 0.
-
-    The variance of all patches is the mean variance within slides plus the variance of the slides' means, both weighted
-    by n. The median of all patches is not to be had from summaries: it is the weighted mean of the slides' medians.
-    """
-    if len(slides) == 1:
-        return slides[0].statistics
-
-    def stack(name: str) -> np.ndarray:
-        return np.array([slide.statistics[name] for slide in slides], np.float64)
-
-    def weighted(values: np.ndarray, weights: list[int]) -> np.ndarray:
-        used = np.array(weights) > 0
-        if not used.any():
-            return np.full(values.shape[1], np.nan)
-        return np.average(values[used], axis=0, weights=np.array(weights)[used])
-
-    n, first = [slide.n for slide in slides], [slide.n_half1 for slide in slides]
-    mean = weighted(stack("mean"), n)
-    pooled = {
-        "mean": mean,
-        "median": weighted(stack("median"), n),
-        "max": stack("max").max(axis=0),
-        "std": np.sqrt(weighted(stack("std") ** 2 + (stack("mean") - mean) ** 2, n)),
-        "half1": weighted(stack("half1"), first),
-        "half2": weighted(stack("half2"), [all_ - half for all_, half in zip(n, first, strict=True)]),
-    }
-    return {name: values.astype(np.float32) for name, values in pooled.items()}
-
-
-def read_summaries(folder: Path, samples: list[str], size: str) -> tuple[dict[str, dict[str, Summary]], dict[str, str]]:
-    """Summaries of one size by sample and encoder, and why samples have none. Files lie anywhere below `folder`.
-
-    Raises:
-        DataError: damaged files; encoders that differ between slides in weights, layer, preprocessing or width.
-    """
-    files = {path.name.removesuffix(".summary.h5"): path for path in sorted(folder.rglob("*.summary.h5"))}
-    faults, found, lost = Faults(), {}, {}
-    for sample in samples:
-        if sample not in files:
-            lost[sample] = "no summary of its features"
-            continue
-        with gathered(faults):
-            told, encoders = read_summary(files[sample], size)
-            if told != sample:
-                faults.add(f"{files[sample]}: holds slide {told}, its name says {sample}: rename the file")
-            elif encoders:
-                found[sample] = encoders
-            else:
-                lost[sample] = f"no features at {size_text(size)}"
-    first: dict[str, tuple[str, object]] = {}
-    for sample, encoders in found.items():
-        for name, summary in encoders.items():
-            like = (summary.origin, len(summary.statistics["mean"]))
-            other, expected = first.setdefault(name, (sample, like))
-            if like != expected:
-                faults.add(
-                    f"{files[sample]}: encoder {name} at {size_text(size)} is {like}, "
-                    f"in {files[other].name} it is {expected}: "
-                    "make the features of all slides with one encoder file and one kind of resizing"
-                )
-    for name in first:
-        lacking = [sample for sample, encoders in found.items() if name not in encoders]
-        if 2 * len(lacking) > len(found):
-            faults.add(
-                f"{folder}: encoder {name} at {size_text(size)} is in {len(found) - len(lacking)} of {len(found)} "
-                "slides only: add it for the others, or take it out"
-            )
-        for sample in lacking:
-            lost.setdefault(sample, f"no features of encoder {name} at {size_text(size)}")
-    faults.stop()
-    for sample, encoders in found.items():
-        if any(not summary.n for summary in encoders.values()):
-            lost.setdefault(sample, f"no patch of {size_text(size)}")
-    return found, lost
+def slides_of(cohort: pd.DataFrame) -> dict[str, list[str]]:
+    """Samples of each donor of rows of cohort.tsv."""
+    return {row.donor: [sample for sample in row.samples.split(";") if sample] for row in cohort.itertuples()}
 
 
 def from_summaries(folder: Path, cohort: pd.DataFrame, size: str) -> Donors:
@@ -124,7 +55,7 @@ def from_summaries(folder: Path, cohort: pd.DataFrame, size: str) -> Donors:
     Raises:
         DataError: as read_summaries; no slide of the tissue has a summary.
     """
-    names = {row.donor: [s for s in row.samples.split(";") if s] for row in cohort.itertuples()}
+    names = slides_of(cohort)
     samples = sorted(sample for listed in names.values() for sample in listed)
     found, lost = read_summaries(folder, samples, size)
     if not found:
@@ -211,6 +142,28 @@ def with_cohort(obs: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
     return obs
 
 
+def classifier_splits(path: Path) -> dict[str, str]:
+    """`train` or `validation` by donor, from a table with columns donor and split (train, validation or both).
+
+    A donor may stand in several rows, one a slide: it counts as trained on when any patch of it was.
+
+    Raises:
+        DataError: a column is missing, or another word; every row at once.
+    """
+    table, faults = read_table(path), Faults()
+    missing = [name for name in ("donor", "split") if name not in table]
+    if missing:
+        raise DataError(f"{path}, row 1: no column {preview(missing)}: give donor and split (train or validation)")
+    splits: dict[str, str] = {}
+    for row, (donor, split) in enumerate(zip(table["donor"], table["split"], strict=True), start=2):
+        if split not in ("train", "validation", "both"):
+            faults.add(f"{path}, row {row}: split {split!r} of donor {donor}: write train, validation or both")
+        elif split != "validation" or donor not in splits:
+            splits[donor] = "validation" if split == "validation" else "train"
+    faults.stop()
+    return splits
+
+
 @command
 def main(argv: list[str] | None) -> None:
     import anndata
@@ -223,8 +176,12 @@ def main(argv: list[str] | None) -> None:
     source.add_argument("--summaries", type=Path, help="folder, <sample>.summary.h5 anywhere below it")
     source.add_argument("--tables", type=Path, nargs="+", help="slide-level features: TSV, CSV, Parquet or h5ad")
     arguments.add_argument("--features-name", default="features", help="name of the encoder of --tables")
+    arguments.add_argument("--sizes", type=size_names, help="all patch sizes of the run, 128,256,…: who has them all")
+    arguments.add_argument("--training-donors", type=Path, help="TSV of donor, split: whom a retrained encoder saw")
     arguments.add_argument("--out", required=True, type=Path, help="h5ad to write")
     arguments.add_argument("--dropped", required=True, type=Path, help="TSV of slides, donors and features left out")
+    arguments.add_argument("--feature-summary", required=True, type=Path, help="TSV: a row an encoder x aggregation")
+    arguments.add_argument("--feature-histograms", required=True, type=Path, help="TSV: correlations and SD, by bin")
     args = arguments.parse_args(argv)
     if (args.size == "-") != bool(args.tables) or not (args.size == "-" or is_size(args.size)):
         arguments.error("--size must be a patch size (256, 128um) with --summaries, and `-` with --tables")
@@ -232,16 +189,27 @@ def main(argv: list[str] | None) -> None:
         arguments.error("--features-name: use letters, digits, dot, underscore and dash")
 
     cohort = tissue_rows(args.cohort, args.tissue_id)
+    splits = classifier_splits(args.training_donors) if args.training_donors else {}
+    everywhere = set(cohort["donor"])
     if args.tables:
         donors = from_tables(args.tables, cohort, args.features_name)
     else:
         donors = from_summaries(args.summaries, cohort, args.size)
+        sizes = sorted({args.size, *(args.sizes or [])})
+        everywhere = donors_at_every_size(args.summaries, slides_of(cohort), sizes, list(donors.encoders))
+    obs = donors.obs.assign(
+        classifier_split=[splits.get(donor, "") for donor in donors.obs.index],
+        at_every_size=donors.obs.index.isin(everywhere),
+    )
     values = donors.values["mean"]
-    dead = ~varying_columns(values) if len(values) else np.zeros(values.shape[1], dtype=bool)
+    hashes = donors.var["weights_sha256"].str[:HASH_LENGTH]
+    var, summary, histograms = feature_tables(
+        donors.values, donors.var.assign(weights_hash=hashes), args.tissue_id, args.size
+    )
     table = anndata.AnnData(
         X=values,
-        obs=with_cohort(donors.obs, cohort),
-        var=donors.var.assign(dead=dead),
+        obs=with_cohort(obs, cohort),
+        var=var,
         layers={name: layer for name, layer in donors.values.items() if name != "mean"},
         uns={
             "tissue": cohort["tissue"].iloc[0],
@@ -256,10 +224,14 @@ def main(argv: list[str] | None) -> None:
     # A donor may be lost in one tissue and not in another.
     dropped = [(i, kind, f"{args.tissue_id}: {why}" if kind == "donor" else why) for i, kind, why in donors.dropped]
     write_tsv(dropped_table(dropped, STAGE), args.dropped)
+    write_tsv(summary, args.feature_summary)
+    write_tsv(histograms, args.feature_histograms)
     if not len(values):
         log.warning("%s: no slide has a patch of %s: no donor is left", args.tissue_id, size_text(args.size))
     message = "%s, size %s: %d of %d donors, %d features (%d dead), %d rows in dropped"
-    log.info(message, args.tissue_id, args.size, len(values), len(cohort), len(dead), dead.sum(), len(donors.dropped))
+    log.info(
+        message, args.tissue_id, args.size, len(values), len(cohort), len(var), var["dead"].sum(), len(donors.dropped)
+    )
 
 
 if __name__ == "__main__":

@@ -27,13 +27,19 @@ ORT_ERRORS = tuple(
     for error in vars(ort_errors).values()
     if isinstance(error, type) and issubclass(error, Exception) and error.__module__ == ort_errors.__name__
 )
+FOREIGN = {
+    b"\x80": "a pickle, which can run code",
+    b"PK\x03\x04": "a zip file (of Keras or PyTorch)",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file (of Keras)",
+}
 OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate|ALLOC_FAILED|bad allocation|bad_alloc", re.I)
 
 
 class Encoder:
     """An opened ONNX encoder. `encode` may be called from several threads at once.
 
-    Attributes: name, px (side of its input), width (number of features), origin.
+    Attributes: name, px (side of its input), width (number of features), origin, metadata (all of the file's
+    metadata_props, text by key; a retrained one's have classes, training_donors and split as well).
 
     Args:
         path: file; metadata_props as prepare_encoder.py writes them. A file without them is named by its stem and its
@@ -51,12 +57,14 @@ class Encoder:
         self.path = Path(path)
         self._session = _session(self.path, device)
         self._batch = 1 if device == "cpu" else micro_batch
-        told = self._session.get_modelmeta().custom_metadata_map
+        told = self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self.name = name or told.get("name") or self.path.stem
         faults = Faults()
         if not ID_PATTERN.match(self.name):
             faults.add(f"{path}: encoder name {self.name!r}: use letters, digits, dot, underscore and dash")
         self.px = self._input_px(faults)
+        if self.px and told.get("input_px", str(self.px)) != str(self.px):
+            faults.add(f"{path}: input of {self.px} px, its metadata say {told['input_px']}: make it anew")
         faults.stop()
         self.origin = Origin(
             self.name,
@@ -145,6 +153,11 @@ def open_encoders(files: list[tuple[str | None, Path]], device: str = "cpu", mic
 def _session(path: Path, device: str) -> ort.InferenceSession:
     if not path.is_file():
         raise DataError(f"{path}: no such encoder: make it with prepare_encoder.py")
+    with open(path, "rb") as handle:
+        head = handle.read(8)
+    foreign = next((name for start, name in FOREIGN.items() if head.startswith(start)), None)
+    if foreign:
+        raise DataError(f"{path}: {foreign}, which is never loaded here: export the model to ONNX")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -107,7 +107,7 @@ def encoder(base: keras.Model, layer: str = LAYER, pooling: str = "mean") -> ker
     """
     patches = keras.Input((INPUT_PX, INPUT_PX, 3), dtype="uint8", name="patches")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(patches)
-    trunk = base if layer == LAYER else keras.Model(base.inputs, feature_map(base, layer), name=f"{base.name}_{layer}")
+    trunk = base if layer == LAYER else keras.Model(base.input, feature_map(base, layer), name=f"{base.name}_{layer}")
     pool = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
     return keras.Model(patches, pool(name="features")(trunk(scaled)))
 

@@ -9,6 +9,7 @@ import pandas as pd
 from hx_cli import DataError
 from hx_mqc import text
 from hx_report import real, size_order
+from hx_sizes import size_text
 
 
 def span(numbers: pd.Series) -> str:
@@ -37,7 +38,7 @@ def facts(summary: pd.DataFrame, has_slides: bool, mode: str | None) -> tuple[se
     sizes = rows.loc[~table, "size"].drop_duplicates()
     names = {
         "mode": mode or "",
-        "sizes": ", ".join(sizes.iloc[size_order(sizes).argsort()]),
+        "sizes": ", ".join(size_text(size) for size in sizes.iloc[size_order(sizes).argsort()]),
         "encoders": ", ".join(sorted(set(rows["encoder"]))),
         "aggregations": ", ".join(sorted(set(rows["aggregation"]))),
         "tissues": str(rows["tissue_id"].nunique()),

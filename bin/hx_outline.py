@@ -4,13 +4,11 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from hx_slide import SlideError
 
 TISSUE = "tissue"  # class of the outlines that segment_tissue.py writes
-SHIFT = 8  # cv2 takes corners in 1/256 of a pixel
 
 
 def read_outline(path: Path) -> list[list[np.ndarray]]:
@@ -47,17 +45,29 @@ def read_outline(path: Path) -> list[list[np.ndarray]]:
 def outline_mask(polygons: list[list[np.ndarray]], shape: tuple[int, int], factor: tuple[float, float]) -> np.ndarray:
     """Mask, bool `shape`, of polygons of read_outline; a pixel of it spans `factor` level-0 pixels in x and y.
 
-    Polygons add up where they overlap; inner rings are holes of their own polygon alone.
+    A pixel is in a polygon when its centre is (even-odd rule over its rings, so that inner rings are holes of their own
+    polygon alone); polygons add up where they overlap.
     """
-    mask = np.zeros(shape, np.uint8)
+    mask = np.zeros(shape, bool)
     for rings in polygons:
-        one = np.zeros(shape, np.uint8)
-        # A point at (0, 0) is the corner of the first pixel; cv2 means its centre. It draws the border as well, which
-        # half a pixel inwards at every side would undo; on a mask of 8 um pixels that is less than a person can draw.
-        points = [np.round((ring / factor - 0.5) * (1 << SHIFT)).astype(np.int32) for ring in rings]
-        cv2.fillPoly(one, points, 1, shift=SHIFT)
-        mask |= one
-    return mask > 0
+        mask |= _fill([ring / factor for ring in rings], shape)
+    return mask
+
+
+def _fill(rings: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    height, width = shape
+    crossed = np.zeros((height, width + 1), np.int32)
+    for ring in rings:
+        (x0, y0), (x1, y1) = ring.T, np.roll(ring, -1, axis=0).T
+        # Rows whose centres an edge passes: from its upper end on, up to but without its lower end.
+        first, last = (np.clip(np.ceil(end(y0, y1) - 0.5), 0, height).astype(int) for end in (np.minimum, np.maximum))
+        count = last - first
+        edge = np.repeat(np.arange(len(count)), count)
+        row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+        slope = (x1[edge] - x0[edge]) / (y1[edge] - y0[edge])
+        column = np.ceil(x0[edge] + (row + 0.5 - y0[edge]) * slope - 0.5)
+        np.add.at(crossed, (row, np.clip(column, 0, width).astype(int)), 1)
+    return np.cumsum(crossed, axis=1)[:, :width] % 2 == 1
 
 
 def _class(feature: dict) -> str:

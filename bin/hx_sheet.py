@@ -2,12 +2,13 @@
 """Rows of a cohort as the user gave them: samplesheet or tables of slide-level features, and their faults."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from hx_cli import DataError, Faults, log, preview
+from hx_formats import READABLE_SUFFIXES
 from hx_io import read_table
 from hx_join import ID_PATTERN, gathered, read_keys, tissue_id
 
@@ -135,17 +136,19 @@ def bad_tissues(rows: pd.DataFrame) -> list[str]:
 
 
 def bad_slides(rows: pd.DataFrame, slide_needed: bool) -> list[str]:
-    """Slides that are blank, given twice, or of one file name within a tissue (files of a batch lie in one folder)."""
+    """Slides that are blank, of a format that cannot be read, or given twice."""
     found = []
+    given = rows[rows["slide"] != ""]
     if slide_needed:
         found += [f"{at(part)}: slide is blank: give its path" for _, part in rows[rows["slide"] == ""].groupby("row")]
-    given = rows[rows["slide"] != ""]
+        unknown = given[~given["slide"].str.lower().str.endswith(READABLE_SUFFIXES)]
+        known = ", ".join(READABLE_SUFFIXES)
+        found += [
+            f"{at(part)}: slide {slide}: not a format that can be read ({known}): convert it to a pyramidal TIFF"
+            for slide, part in unknown.groupby("slide")
+        ]
     for slide, part in given[given["slide"].duplicated(keep=False)].groupby("slide"):
         found.append(f"{at(part)}: slide {slide} belongs to several samples: one sample a slide")
-    files = given.drop_duplicates("slide")
-    files = files.assign(name=files["slide"].map(lambda slide: PurePosixPath(slide).name))
-    for (_, name), part in files[files.duplicated(["tissue_id", "name"], keep=False)].groupby(["tissue_id", "name"]):
-        found.append(f"{at(part)}: several slides of one tissue are called {name}: rename the files")
     return found
 
 

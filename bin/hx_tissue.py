@@ -11,6 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hx_artefacts import large_pieces, pen_mask
+
 WHITE = np.array([255, 255, 255], np.uint8)
 # Distance from glass, in grey levels, that parts tissue from glass: Otsu's threshold is kept inside this clamp. Uneven
 # light and JPEG noise lie below it; above it the pale walls of fat cells would go.
@@ -26,7 +28,6 @@ FAT_CELL_MM2 = 0.03  # so are those up to a large fat cell (200 um across) that 
 SPECK_MM2 = 0.02  # pieces of tissue below this area are dust and debris
 STROKE_MM2 = 0.005  # smaller spots of ink colour are pigment or dark nuclei
 STROKE_UM = 500.0  # tissue within this distance on both sides of ink: the ink lies on tissue
-PEN_OD = 0.3  # ink takes away at least this optical density on the mean of the channels
 
 
 class Outline(NamedTuple):
@@ -145,7 +146,7 @@ def glass_mask(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float], 
     cut = glass_threshold(distance, glass_seen)
     if cut is None:
         return np.zeros(distance.shape, bool)
-    ink = _large(pen_mask(picture, glass), STROKE_MM2 / (um[0] * um[1] * 1e-6), 8)
+    ink = large_pieces(pen_mask(picture, glass, um), STROKE_MM2 / (um[0] * um[1] * 1e-6), 8)
     ink = cv2.dilate(ink.view(np.uint8), np.ones((5, 5), np.uint8)) > 0  # its soft edge
     above = (distance > cut) & (picture.max(axis=2) >= UNSCANNED) & ~ink
     solid = _solid(above, um)
@@ -181,8 +182,8 @@ def tidy(mask: np.ndarray, solid: np.ndarray, um: tuple[float, float]) -> np.nda
     A hole of a fat cell's size in solid tissue is a tear or a vessel and stays; between thin walls it is a fat cell.
     """
     mm2 = um[0] * um[1] * 1e-6
-    kept = _large(_closed(_large(mask, 4, 8), _disc(um)), SPECK_MM2 / mm2, 8)
-    kept = ~_large(~kept, HOLE_MM2 / mm2, 4)
+    kept = large_pieces(_closed(large_pieces(mask, 4, 8), _disc(um)), SPECK_MM2 / mm2, 8)
+    kept = ~large_pieces(~kept, HOLE_MM2 / mm2, 4)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((~kept).view(np.uint8), connectivity=4)
     near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
     rim = (near > 0) & kept
@@ -191,28 +192,6 @@ def tidy(mask: np.ndarray, solid: np.ndarray, um: tuple[float, float]) -> np.nda
     cell = (stats[:, cv2.CC_STAT_AREA] < FAT_CELL_MM2 / mm2) & (dense < 0.5 * around)
     cell[0] = False
     return kept | cell[labels]
-
-
-def _large(mask: np.ndarray, pixels: float, connectivity: int) -> np.ndarray:
-    """The connected pieces of `mask` with at least `pixels` pixels."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
-    keep = stats[:, cv2.CC_STAT_AREA] >= pixels
-    keep[0] = False
-    return keep[labels]
-
-
-def pen_mask(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
-    """Pixels with the colour of ink: green or blue (red light is what they lack most), or dark and without any hue.
-
-    Haematoxylin and eosin both take away more green than red, so that neither looks like this; red ink does look like
-    eosin or blood and is not found.
-    """
-    density = np.log(np.maximum(np.asarray(glass, np.float32), 1) / np.maximum(picture.astype(np.float32), 1))
-    red, green = density[..., 0], density[..., 1]
-    mean = density.mean(axis=2)
-    coloured = (red > 1.15 * np.maximum(green, 0)) & (mean > PEN_OD)
-    black = (np.ptp(density, axis=2) < 0.25 * mean) & (mean > 4 * PEN_OD)
-    return coloured | black
 
 
 def outlines(mask: np.ndarray, factor: tuple[float, float]) -> list[Outline]:
@@ -268,8 +247,3 @@ def geojson(sample: str, mask: np.ndarray, factor: tuple[float, float], pixel_mm
             }
         )
     return {"type": "FeatureCollection", "features": features}
-
-
-def focus(pixels: np.ndarray) -> float:
-    """Sharpness of level-0 pixels: variance of the Laplacian of the grey picture (Pech-Pacheco et al. 2000, LAPV)."""
-    return float(cv2.Laplacian(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Make the ONNX file of an encoder: InceptionV3 without its top, mean over the patch, 2048 features.
+"""Make the ONNX file of an encoder: a layer of InceptionV3 without its top, pooled over the patch.
 
-Preprocessing is inside the graph: input `patches` uint8 (N, 299, 299, 3), output `features` float32 (N, 2048).
+`raw` is the mean of the last layer, 2048 features; `raw-<layer>-<mean|max>` is another layer, with a feature a channel.
+Preprocessing is inside the graph: input `patches` uint8 (N, 299, 299, 3), output `features` float32 (N, features).
 Weights come from a file (HDF5 or .keras of Keras; no pickle), or are drawn from --seed (`random`): such features tell
 nuclei, colours and textures apart well enough for tests and demonstrations, and say in their metadata what they are.
 """
@@ -15,12 +16,23 @@ import h5py
 
 from hx_cli import DataError, Faults, command, log, parser
 from hx_io import file_sha256
-from hx_join import ID_PATTERN
+from hx_join import gathered
 
+LAYERS = ("layer1", "layer7", "layer12", "layer65", "layer166", *(f"mixed{i}" for i in range(11)))
 # MD5 of inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5, as keras.applications gives it.
 IMAGENET_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 PICKLE = "a pickle, which can run code and is never read"
 FIX = "give the .h5, .weights.h5 or .keras file of keras.applications.InceptionV3(include_top=False)"
+
+
+def layer_and_pooling(encoder: str) -> tuple[str, str]:
+    """('mixed2', 'max') of 'raw-mixed2-max'; ('mixed10', 'mean') of 'raw'. ValueError: no such encoder."""
+    if encoder == "raw":
+        return "mixed10", "mean"
+    match encoder.split("-"):
+        case ["raw", layer, ("mean" | "max") as pooling] if layer in LAYERS:
+            return layer, pooling
+    raise ValueError(f"{encoder!r} is no encoder: `raw`, or raw-<layer>-<mean|max> with a layer of {', '.join(LAYERS)}")
 
 
 def weights_suffix(path: Path) -> str:
@@ -52,42 +64,60 @@ def weights_suffix(path: Path) -> str:
     raise DataError(f"{path}: no weights file of Keras: {FIX}")
 
 
-def check_file(path: Path, sha256: str | None) -> tuple[str, str]:
-    """(suffix, SHA-256) of a weights file; DataError when it is none or not the file of the stated SHA-256."""
+def check_file(path: Path, sha256: str | None, imagenet: bool) -> tuple[str, str]:
+    """(suffix, SHA-256) of a weights file.
+
+    Args:
+        sha256: SHA-256 that it must have.
+        imagenet: it must be the ImageNet file of keras.applications, by its MD5.
+
+    Raises:
+        DataError: no weights file, or not the one that is stated; every fault at once.
+    """
     suffix, found = weights_suffix(path), file_sha256(path)
+    faults = Faults()
     if sha256 and found != sha256.lower():
-        raise DataError(f"{path}: SHA-256 is {found}, --weights-sha256 says {sha256}: copy or download the file again")
+        faults.add(f"{path}: SHA-256 is {found}, --weights-sha256 says {sha256}: copy or download the file again")
+    if imagenet and (md5 := file_md5(path)) != IMAGENET_MD5:
+        faults.add(
+            f"{path}: MD5 is {md5}, that of Keras' ImageNet weights is {IMAGENET_MD5}: download "
+            "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5 again, or leave --weights-name out"
+        )
+    faults.stop()
     return suffix, found
 
 
-def is_imagenet(path: Path) -> bool:
-    """The file that keras.applications offers as ImageNet weights."""
+def file_md5(path: Path) -> str:
+    """MD5 of a file's content, by which keras.applications knows its files."""
     with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "md5").hexdigest() == IMAGENET_MD5
+        return hashlib.file_digest(handle, "md5").hexdigest()
 
 
 @command
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--encoder", default="raw", help="name of the encoder, first part of its features' names")
+    arguments.add_argument("--encoder", default="raw", help="raw, or raw-<layer>-<mean|max>; starts features' names")
     arguments.add_argument("--weights", required=True, help="`random`, or a file of Keras weights")
     arguments.add_argument("--weights-sha256", help="SHA-256 that the file must have")
+    arguments.add_argument("--weights-name", choices=["imagenet"], help="the file must be Keras' own of this name")
     arguments.add_argument("--seed", type=int, default=1, help="of random weights")
     arguments.add_argument("--out", required=True, type=Path, help="ONNX file to write")
     args = arguments.parse_args(argv)
     if args.seed < 0:
         arguments.error("--seed must be 0 or more")
+    try:
+        layer, pooling = layer_and_pooling(args.encoder)
+    except ValueError as error:
+        arguments.error(f"--encoder: {error}")
     drawn, suffix, sha256 = args.weights == "random", "", ""
     faults = Faults()
-    if not ID_PATTERN.match(args.encoder):
-        faults.add(f"--encoder {args.encoder!r}: use letters, digits, dot, underscore, dash; letter or digit first")
-    if drawn and args.weights_sha256:
-        faults.add("--weights-sha256 is the checksum of a file, but --weights is `random`: leave one of them out")
-    elif not drawn:
-        try:
-            suffix, sha256 = check_file(Path(args.weights), args.weights_sha256)
-        except DataError as error:
-            faults.add(str(error))
+    if drawn:
+        for option, value in (("--weights-sha256", args.weights_sha256), ("--weights-name", args.weights_name)):
+            if value:
+                faults.add(f"{option} is about a file, but --weights is `random`: leave one of them out")
+    else:
+        with gathered(faults):
+            suffix, sha256 = check_file(Path(args.weights), args.weights_sha256, args.weights_name == "imagenet")
     faults.stop()
 
     # TensorFlow starts only when all else is in order.
@@ -101,11 +131,12 @@ def main(argv: list[str] | None) -> None:
         weights, sha256 = "random", net.weights_sha256(base)
     else:
         net.load_weights(base, Path(args.weights), suffix)
-        weights = "imagenet" if is_imagenet(Path(args.weights)) else "file"
-    model = net.encoder(base)
+        weights = "imagenet" if file_md5(Path(args.weights)) == IMAGENET_MD5 else "file"
+    model = net.encoder(base, layer, pooling)
     metadata = {
         "name": args.encoder,
-        "layer": net.LAYER,
+        "layer": layer,
+        "pooling": pooling,
         "width": str(model.output_shape[-1]),
         "weights": weights,
         "weights_sha256": sha256,

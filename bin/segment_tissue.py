@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Find the tissue of a batch of slides and lay the patch grid of every size over it.
 
-Writes a patch file per slide and size, a thumbnail with outline and grid, the mask, the outline as GeoJSON for QuPath,
-and one QC row per slide. A slide without tissue or one that cannot be read is a row too, not a failure.
+Writes a patch file per slide and size, a thumbnail with outline and grid, the study's figure 2, the mask, the outline
+as GeoJSON for QuPath, training patches of the tissue classifier, and one QC row per slide. A slide without tissue or
+one that cannot be read is a row too, not a failure. Artefacts (pen, blur, fold) are flagged, nothing is cut out.
 """
 
 import argparse
-import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,27 +15,27 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hx_cli import comma_list, command, log, parser, preview
+from hx_artefacts import artefact_masks, focus, sharpness_bands, stain_means
+from hx_cli import command, log, parser, preview
+from hx_formats import SlideError, link_companions
 from hx_grid import Grid, patch_fractions, patch_grid, thin, write_patches
+from hx_header import header_factors
 from hx_io import atomic, write_json, write_tsv
+from hx_outline import outline_mask, read_outline
+from hx_overlay import draw_grid, figure_2, write_jpeg
 from hx_rows import read_slides
-from hx_slide import NOMINAL_MPP, Overview, Slide, SlideError, TileError
-from hx_tissue import focus, geojson, glass_mask, otsu_mask, outlines, pen_mask
+from hx_sizes import size_folder, size_names, size_sides, size_text
+from hx_slide import NOMINAL_MPP, OVERVIEW_UM, Slide, TileError
+from hx_tissue import geojson, glass_mask, otsu_mask
+from hx_training import TrainingPatches, no_patches, training_name, write_training
+from hx_training_cut import cut_training
 
 SCHEMA_VERSION = 1
 OTSU_PX = 8192  # a lowest level beyond this (a file without pyramid) is shrunk by a whole factor first
-THUMBNAIL_PX = 1400
-GRID_PX = 12  # patches smaller than this on the thumbnail are not drawn
+THUMBNAIL_PX, FIGURE_PX = 1400, 2800
 FOCUS_PX, FOCUS_WINDOWS = 256, 16
-PEN_SHARE = 0.01  # more ink than this share of the tissue's area is a warning
-
-
-def patch_sizes(text: str) -> list[int]:
-    """'128,256' -> [128, 256], sorted (argparse type)."""
-    parts = comma_list(text)
-    if not parts or any(not re.fullmatch(r"[1-9][0-9]*", part) for part in parts) or len(set(parts)) < len(parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: give different whole numbers above 0, such as 128,256")
-    return sorted(int(part) for part in parts)
+FINE_UM = 4.0  # micrometres a pixel at which blur is looked for
+WARNED = {"pen": 0.01, "blur": 0.2, "fold": 0.05}  # share of the tissue's area above which an artefact is a warning
 
 
 def share(text: str) -> float:
@@ -46,15 +46,23 @@ def share(text: str) -> float:
     return value
 
 
-def tissue_mask(slide: Slide, method: str) -> tuple[np.ndarray, tuple[float, float]]:
+def tissue_mask(slide: Slide, method: str, outline: Path | None) -> tuple[np.ndarray, tuple[float, float]]:
     """Mask of a slide, bool (h, w), and the level-0 pixels (x, y) that one of its pixels spans."""
+    if outline is not None:
+        picture = slide.overview
+        return outline_mask(read_outline(outline), picture.pixels.shape[:2], picture.factor), picture.factor
     if method == "otsu":
         level = len(slide.dimensions) - 1
         picture = slide.read_level(level, -(-max(slide.dimensions[level]) // OTSU_PX))
         return otsu_mask(picture.pixels), picture.factor
     picture = slide.overview
-    um = tuple(side * (slide.scale.x or NOMINAL_MPP) for side in picture.factor)
-    return glass_mask(picture.pixels, slide.background, um, slide.background_source != "assumed"), picture.factor
+    seen = slide.background_source != "assumed"
+    return glass_mask(picture.pixels, slide.background, pixel_um(slide, picture.factor), seen), picture.factor
+
+
+def pixel_um(slide: Slide, factor: tuple[float, float]) -> tuple[float, float]:
+    """Micrometres in x and y of a pixel that spans `factor` level-0 pixels; nominal where the slide tells no scale."""
+    return factor[0] * (slide.scale.x or NOMINAL_MPP), factor[1] * (slide.scale.y or NOMINAL_MPP)
 
 
 def measure_focus(slide: Slide, mask: np.ndarray, factor: tuple[float, float], seed: int, sample: str) -> float:
@@ -70,27 +78,12 @@ def measure_focus(slide: Slide, mask: np.ndarray, factor: tuple[float, float], s
     return float(np.median(values)) if values else np.nan
 
 
-def draw(thumbnail: Overview, mask: np.ndarray, factor: tuple[float, float], grids: list[Grid]) -> np.ndarray:
-    """Thumbnail with the patches of one size in grey, tissue outlined in green, holes in blue: BGR uint8."""
-    picture = np.ascontiguousarray(thumbnail.pixels[..., ::-1])
-    scale = 1 / np.array(thumbnail.factor)
-    visible = [grid for grid in grids if grid.size * scale.min() >= GRID_PX and len(grid.coords)]
-    if visible:
-        grid = min(visible, key=lambda grid: grid.size)
-        for corner in grid.coords:
-            first, last = (np.round(point * scale).astype(int).tolist() for point in (corner, corner + grid.size))
-            cv2.rectangle(picture, first, last, (90, 90, 90), 1, cv2.LINE_AA)
-    for piece in outlines(mask, factor):
-        for ring, colour in ((piece.ring, (0, 160, 0)), *((hole, (220, 60, 0)) for hole in piece.holes)):
-            cv2.polylines(picture, [np.round(ring * scale).astype(np.int32)], True, colour, 2, cv2.LINE_AA)
-    return picture
-
-
-def patch_attributes(slide: Slide, sample: str, grid: Grid, args: argparse.Namespace) -> dict[str, object]:
+def patch_attributes(slide: Slide, sample: str, grid: Grid, method: str, args: argparse.Namespace) -> dict[str, object]:
     """Attributes by which TRIDENT's and CLAM's readers understand the coordinates, and our own after them."""
     power = slide.magnification()
     size, scale = np.array([slide.width, slide.height]), slide.scale
     return {
+        "size_name": grid.name,
         # TRIDENT: patch_size counts pixels at target_magnification, here level 0.
         "patch_size": grid.size,
         "patch_size_level0": grid.size,
@@ -115,7 +108,7 @@ def patch_attributes(slide: Slide, sample: str, grid: Grid, args: argparse.Names
         "mpp_y": scale.y or np.nan,
         "mpp_source": scale.source,
         "background": slide.background,
-        "segmentation": args.segmentation,
+        "segmentation": method,
         "patch_rule": args.patch_rule,
         "min_tissue": args.min_tissue,
         "max_patches": args.max_patches,
@@ -123,82 +116,109 @@ def patch_attributes(slide: Slide, sample: str, grid: Grid, args: argparse.Names
     }
 
 
-def qc_columns(sizes: list[int]) -> list[str]:
+def qc_columns(sizes: list[str]) -> list[str]:
     """Columns of <batch>.slides_qc.tsv."""
     return [
         *("sample", "donor", "tissue_id", "status", "reason", "warnings", "width", "height", "levels", "vendor"),
-        *("mpp", "mpp_source", "magnification", "tissue_mm2", "tissue_fraction"),
-        *(f"n_patches_{size}" for size in sizes),
-        *("n_bad_tiles", "glass", "glass_source", "red", "green", "blue", "focus", "pen_fraction"),
+        *("scanner", "scan_date", "mpp", "mpp_source", "magnification", "segmentation", "tissue_mm2"),
+        *("tissue_fraction", *(f"n_patches_{size}" for size in sizes), "n_bad_tiles", "glass", "glass_source"),
+        *("red", "green", "blue", "haematoxylin", "eosin", "focus", *(f"{name}_fraction" for name in WARNED)),
     ]
 
 
-def segment_slide(row: pd.Series, args: argparse.Namespace) -> dict[str, object]:
-    """QC row of one slide; writes its files."""
+def segment_slide(row: pd.Series, args: argparse.Namespace) -> tuple[dict[str, object], dict[str, TrainingPatches]]:
+    """QC row of one slide, and its training patches by size; writes its other files."""
     result = {"sample": row["sample"], "donor": row["donor"], "tissue_id": row["tissue_id"], "n_bad_tiles": 0}
     result |= {f"n_patches_{size}": 0 for size in args.patch_sizes}
+    path = args.slide_dir / row["slide"]
     try:
-        with Slide(args.slide_dir / row["slide"], None if np.isnan(row["mpp"]) else row["mpp"]) as slide:
-            return result | _measure(slide, row["sample"], args)
+        link_companions(path, [args.slide_dir / part for part in row["parts"].split(";") if part])
+        with Slide(path, None if np.isnan(row["mpp"]) else row["mpp"]) as slide:
+            measured, training = _measure(slide, row, args)
+            return result | measured, training
     except SlideError as error:
-        return result | {"status": "unreadable", "reason": str(error)}
+        return result | {"status": "unreadable", "reason": str(error)}, {}
 
 
-def _measure(slide: Slide, sample: str, args: argparse.Namespace) -> dict[str, object]:
-    picture, size, scale = slide.overview, (slide.width, slide.height), slide.scale
-    mask, factor = tissue_mask(slide, args.segmentation)
-    sharpness = measure_focus(slide, mask, factor, args.seed, sample)
-    grids = [patch_grid(mask, factor, size, side, args.patch_rule, args.min_tissue) for side in args.patch_sizes]
+def _measure(
+    slide: Slide, row: pd.Series, args: argparse.Namespace
+) -> tuple[dict[str, object], dict[str, TrainingPatches]]:
+    sample, size, scale = row["sample"], (slide.width, slide.height), slide.scale
+    mpp = float(np.sqrt(scale.x * scale.y)) if scale.x and scale.y else None
+    try:
+        sides = size_sides(args.patch_sizes, mpp)
+    except ValueError as error:
+        raise SlideError(str(error)) from None
+    # Before the overview, which comes from the same pixels where the file has no smaller ones.
+    cell = round(OVERVIEW_UM / FINE_UM)
+    bands = sharpness_bands((strip.pixels for strip in slide.strips(FINE_UM, cell)), cell)
+    outline = args.slide_dir / row["tissue_geojson"] if row["tissue_geojson"] else None
+    method = "geojson" if outline else args.segmentation
+    mask, factor = tissue_mask(slide, args.segmentation, outline)
+    rule = args.patch_rule, args.min_tissue
+    grids = [patch_grid(mask, factor, size, side, *rule, name) for name, side in sides.items()]
+    training = cut_training(
+        slide, grids, int(row["training"]), args.training_px, args.resize, args.seed, sample, row["donor"],
+        row["tissue_id"], int(row["fold"]),
+    )  # fmt: skip
     grids = [thin(grid, args.max_patches, args.seed, sample) for grid in grids]
-    pixel_mm2 = scale.x * scale.y * 1e-6 if scale.x and scale.y else None
-    area = float(patch_fractions(mask, factor, size, max(size)).sum()) * max(size) ** 2
+
+    picture = slide.overview
     small = cv2.resize(mask.view(np.uint8), picture.pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-    pen = pen_mask(picture.pixels, slide.background)
-    pen_share = float(pen.sum() / small.sum()) if small.any() else np.nan
-    found = sum(len(grid.coords) for grid in grids)
-    warnings, bad = list(scale.warnings), len(slide.bad_tiles)
-    status, reason = "ok", ""
+    artefacts = artefact_masks(picture.pixels, bands, small, slide.background, pixel_um(slide, picture.factor))
+    shares = {name: float(flag.sum() / small.sum()) if small.any() else np.nan for name, flag in artefacts.items()}
+    sharpness = measure_focus(slide, mask, factor, args.seed, sample)
+    for grid in grids if any(len(grid.coords) for grid in grids) else []:
+        path = args.outdir / size_folder(grid.name) / "patches" / f"{sample}_patches.h5"
+        flags = {f"{name}_fraction": _of_patches(flag, picture.factor, size, grid) for name, flag in artefacts.items()}
+        write_patches(path, grid, patch_attributes(slide, sample, grid, method, args), **flags)
+    pixel_mm2 = mpp**2 * 1e-6 if mpp else None
+    _write_pictures(slide, sample, mask, factor, grids, pixel_mm2, args.outdir)
+    area = float(patch_fractions(mask, factor, size, max(size)).sum()) * max(size) ** 2
+    colour = picture.pixels[small].mean(axis=0) if small.any() else np.full(3, np.nan)
+    return _status(slide, mask, grids, shares) | {
+        "width": slide.width,
+        "height": slide.height,
+        "levels": len(slide.dimensions),
+        "vendor": slide.vendor,
+        **header_factors(slide.properties),
+        "mpp": mpp or np.nan,
+        "mpp_source": scale.source,
+        "magnification": slide.magnification(),
+        "segmentation": method,
+        "tissue_mm2": area * pixel_mm2 if pixel_mm2 else np.nan,
+        "tissue_fraction": area / (size[0] * size[1]),
+        **{f"n_patches_{grid.name}": len(grid.coords) for grid in grids},
+        "glass": "#" + slide.background.tobytes().hex(),
+        "glass_source": slide.background_source,
+        **dict(zip(("red", "green", "blue"), colour, strict=True)),
+        **stain_means(picture.pixels, small, slide.background),
+        "focus": sharpness,
+        **{f"{name}_fraction": value for name, value in shares.items()},
+    }, training
+
+
+def _of_patches(flag: np.ndarray, factor: tuple[float, float], slide_size: tuple[int, int], grid: Grid) -> np.ndarray:
+    """Share of each patch that is flagged, float32 (n,)."""
+    column, line = grid.coords.T // grid.size
+    return patch_fractions(flag, factor, slide_size, grid.size)[line, column].astype(np.float32)
+
+
+def _status(slide: Slide, mask: np.ndarray, grids: list[Grid], shares: dict[str, float]) -> dict[str, object]:
+    """status, reason, warnings and n_bad_tiles of a slide that could be read."""
+    found, bad = sum(len(grid.coords) for grid in grids), len(slide.bad_tiles)
+    status, reason, warnings = "ok", "", list(slide.warnings)
     if not found:
         status, reason = "no_tissue", "no patch of any size is tissue" if mask.any() else "nothing but glass"
     if bad:
         status, reason = ("partial" if found else "unreadable"), f"{bad} damaged tiles; {reason or 'the rest is used'}"
     if slide.background_source != "glass":
         warnings.append(f"no glass seen: {'white fill' if slide.background_source == 'fill' else 'white'} taken for it")
-    if pen_share > PEN_SHARE:
-        warnings.append(f"pen or ink, {pen_share:.0%} of the tissue's area")
-    if found:
-        none = [grid.size for grid in grids if not len(grid.coords)]
-        warnings += [f"no patch of {preview(none, 6)} px"] * bool(none)
-        for grid in grids:
-            path = args.outdir / f"{grid.size}px" / "patches" / f"{sample}_patches.h5"
-            ink = np.zeros(0, np.float32)
-            if len(grid.coords):
-                column, line = grid.coords.T // grid.size
-                ink = patch_fractions(pen, picture.factor, size, grid.size)[line, column].astype(np.float32)
-            write_patches(path, grid, patch_attributes(slide, sample, grid, args), pen_fraction=ink)
-    _write_pictures(slide, sample, mask, factor, grids, pixel_mm2, args.outdir)
-    colour = picture.pixels[small].mean(axis=0) if small.any() else np.full(3, np.nan)
-    return {
-        "status": status,
-        "reason": reason,
-        "warnings": "; ".join(warnings),
-        "width": slide.width,
-        "height": slide.height,
-        "levels": len(slide.dimensions),
-        "vendor": slide.vendor,
-        "mpp": np.sqrt(scale.x * scale.y) if pixel_mm2 else np.nan,
-        "mpp_source": scale.source,
-        "magnification": slide.magnification(),
-        "tissue_mm2": area * pixel_mm2 if pixel_mm2 else np.nan,
-        "tissue_fraction": area / (size[0] * size[1]),
-        **{f"n_patches_{grid.size}": len(grid.coords) for grid in grids},
-        "n_bad_tiles": bad,
-        "glass": "#" + slide.background.tobytes().hex(),
-        "glass_source": slide.background_source,
-        **dict(zip(("red", "green", "blue"), colour, strict=True)),
-        "focus": sharpness,
-        "pen_fraction": pen_share,
-    }
+    warnings += [f"{name}: {shares[name]:.0%} of the tissue's area" for name in WARNED if shares[name] > WARNED[name]]
+    none = [size_text(grid.name) for grid in grids if not len(grid.coords)]
+    if found and none:
+        warnings.append(f"no patch of {preview(none, 6)}")
+    return {"status": status, "reason": reason, "warnings": "; ".join(warnings), "n_bad_tiles": bad}
 
 
 def _write_pictures(
@@ -210,37 +230,47 @@ def _write_pictures(
     pixel_mm2: float | None,
     outdir: Path,
 ) -> None:
-    overlay = draw(slide.thumbnail(THUMBNAIL_PX), mask, factor, grids)
-    for path, picture in (
-        (outdir / "thumbnails" / f"{sample}.jpg", overlay),
-        (outdir / "masks" / f"{sample}.png", mask.astype(np.uint8) * 255),
-    ):
-        with atomic(path) as temporary:
-            temporary.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+    write_jpeg(outdir / "thumbnails" / f"{sample}.jpg", draw_grid(slide.thumbnail(THUMBNAIL_PX), mask, factor, grids))
+    figure = figure_2(slide.thumbnail(FIGURE_PX), mask, factor, grids, slide.scale.x)
+    if figure is not None:
+        write_jpeg(outdir / "figures" / f"{sample}.figure2.jpg", figure)
+    with atomic(outdir / "masks" / f"{sample}.png") as temporary:
+        temporary.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
     write_json(geojson(sample, mask, factor, pixel_mm2), outdir / "geojson" / f"{sample}.geojson")
 
 
 @command
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--slides", required=True, type=Path, help="rows of slides.tsv: the slides of this batch")
-    arguments.add_argument("--slide-dir", required=True, type=Path, help="folder with the slide files")
-    arguments.add_argument("--patch-sizes", type=patch_sizes, default="128,256,512,1024,2048,4096", help="level 0")
-    arguments.add_argument("--segmentation", choices=["glass", "otsu"], default="glass", help="otsu: the study's")
-    arguments.add_argument("--patch-rule", choices=["fraction", "centre"], default="fraction", help="which count")
-    arguments.add_argument("--min-tissue", type=share, default=0.5, help="least tissue in a patch, rule fraction")
-    arguments.add_argument("--max-patches", type=int, default=0, help="at most so many a slide and size; 0: all")
-    arguments.add_argument("--seed", type=int, default=1, help="of the choice that --max-patches makes")
-    arguments.add_argument("--batch-id", required=True, help="first part of the names of the tables")
-    arguments.add_argument("--threads", type=int, default=1, help="slides at a time; outputs do not depend on it")
-    arguments.add_argument("--outdir", type=Path, default=Path("."), help="where to write")
+    add = arguments.add_argument
+    told = "rows of slides.tsv: this batch; and parts (files of a slide beside it, `;`-joined), training (how many)"
+    add("--slides", required=True, type=Path, help=told)
+    add("--slide-dir", required=True, type=Path, help="folder with the slide files")
+    add("--patch-sizes", type=size_names, default="128,256,512,1024,2048,4096", help="pixels, or 64um,128um")
+    add("--segmentation", choices=["glass", "otsu"], default="glass", help="otsu: the study's")
+    add("--patch-rule", choices=["fraction", "centre"], default="fraction", help="which count")
+    add("--min-tissue", type=share, default=0.5, help="least tissue in a patch, rule fraction")
+    add("--max-patches", type=int, default=0, help="at most so many a slide and size; 0: all")
+    add("--resize", choices=["area", "bilinear"], default="area", help="of training patches; bilinear: the study's")
+    add("--training-px", type=int, default=299, help="side of training patches after resizing")
+    add("--seed", type=int, default=1, help="of the choice of --max-patches and of training patches")
+    add("--batch-id", required=True, help="first part of the names of the tables")
+    add("--threads", type=int, default=1, help="slides at a time; outputs do not depend on it")
+    add("--outdir", type=Path, default=Path("."), help="where to write")
     args = arguments.parse_args(argv)
-    if args.max_patches < 0 or args.threads < 1:
-        arguments.error("--max-patches must be 0 or more, --threads 1 or more")
+    if args.max_patches < 0 or args.threads < 1 or args.training_px < 1:
+        arguments.error("--max-patches must be 0 or more, --threads and --training-px 1 or more")
     slides = read_slides(args.slides)
+    for name, blank in (("parts", ""), ("tissue_geojson", ""), ("fold", "0"), ("training", "0")):
+        slides[name] = slides[name] if name in slides else blank
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(args.threads) as pool:
-        rows = list(pool.map(lambda item: segment_slide(item[1], args), slides.iterrows()))
+        rows, training = zip(*pool.map(lambda item: segment_slide(item[1], args), slides.iterrows()), strict=True)
+    if (slides["training"] != "0").any():
+        for size in args.patch_sizes:
+            parts = [patches[size] for patches in training if size in patches]
+            path = args.outdir / "training" / training_name(size, args.batch_id)
+            write_training(path, no_patches(size, args.training_px, args.resize), *parts)
     quality = pd.DataFrame(rows, columns=qc_columns(args.patch_sizes))
     lost = quality[~quality["status"].isin(["ok", "partial"])]
     dropped = pd.DataFrame({"id": lost["sample"], "kind": "slide", "stage": "segment_tissue"})

@@ -20,19 +20,45 @@ def slidePath(sheet, slide) {
     return path.scheme == 'file' && path.exists() ? path.toRealPath() : path
 }
 
+// What must lie beside a slide for OpenSlide to read it: the folder of a MIRAX slide, the pictures that a Hamamatsu
+// index names, the other files of a DICOM series.
+def slideParts(slide) {
+    def suffix = slide.name.toLowerCase().tokenize('.').last()
+    if (suffix == 'mrxs') { return [slide.resolveSibling(slide.baseName)] }
+    if (suffix in ['vms', 'vmu']) {
+        return slide.readLines('ISO-8859-1').findAll { line -> line.contains('=') }
+            .collect { line -> line.substring(line.indexOf('=') + 1).trim() }
+            .findAll { name -> name && !name.contains('/') && !name.contains('\\') && slide.resolveSibling(name).isFile() }
+            .unique().collect { name -> slide.resolveSibling(name) }
+    }
+    if (suffix == 'dcm') { return files("${slide.parent.toUriString()}/*.dcm").findAll { path -> path.name != slide.name }.sort { path -> path.name } }
+    return []
+}
+
 // Sample of a patch-feature file: its name up to the extension.
 def patchFeatureSample(path) {
     return path.name.replaceFirst('(_patches)?\\.(h5|hdf5)$', '')
+}
+
+// Why the slide of a row cannot be staged; null when it can.
+def missingPart(sheet, row) {
+    if (!row.slide) { return null }
+    def slide = slidePath(sheet, row.slide)
+    if (!slide.exists()) { return "slide not found: ${row.slide}" }
+    def part = slideParts(slide).find { path -> !path.exists() }
+    if (part) { return "slide without its folder: ${part.name} is not beside ${row.slide}" }
+    return row.tissue_geojson && !slidePath(sheet, row.tissue_geojson).exists() ? "tissue_geojson not found: ${row.tissue_geojson}" : null
 }
 
 // Samples of the sheet whose files are not there, as lines "sample<TAB>reason" under a header.
 def missingFiles(sheet, patch_features) {
     def rows = sheetRows(sheet).findAll { row -> row.sample }
     def have = patch_features.collect { path -> patchFeatureSample(path) }.toSet()
-    def missing = patch_features
-        ? rows.findAll { row -> !(row.sample in have) }.collect { row -> "${row.sample}\tno patch features of this sample in --patch_features" }
-        : rows.findAll { row -> row.slide && !slidePath(sheet, row.slide).exists() }.collect { row -> "${row.sample}\tslide not found: ${row.slide}" }
-    return (['sample\treason'] + missing).join('\n')
+    def reasons = rows.collect { row ->
+        def reason = !patch_features ? missingPart(sheet, row) : row.sample in have ? null : 'no patch features of this sample in --patch_features'
+        reason ? "${row.sample}\t${reason}" : null
+    }
+    return (['sample\treason'] + reasons.findAll { line -> line }).join('\n')
 }
 
 workflow COHORT {

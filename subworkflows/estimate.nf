@@ -1,7 +1,7 @@
 // --estimate: what a run will cost, from its inputs and measured costs, before it starts.
 
-include { encoderList } from './params.nf'
-include { sheetRows   } from './cohort.nf'
+include { encoderList; sizeNames } from './params.nf'
+include { sheetRows } from './cohort.nf'
 
 // A slide a donor and tissue, and four with defects.
 def simulatedRows(opts) {
@@ -14,7 +14,8 @@ def estimateText(opts) {
     def rows = opts.input ? sheetRows(file(opts.input)).findAll { row -> row.sample }
         : opts.simulate ? simulatedRows(opts)
         : []
-    def sizes = opts.patch_sizes.tokenize(',').collect { size -> size.toInteger() }
+    // Sides in level-0 pixels at the assumed scale.
+    def sizes = sizeNames(opts).collect { size -> size.endsWith('um') ? Math.round(size.minus('um').toInteger() / cost.mpp) as int : size.toInteger() }
     def encoders = encoderList(opts.encoders).size()
     def tissues = rows.collect { row -> row.tissue }.unique().size()
     def opens_slides = !opts.features && !opts.patch_features

@@ -1,6 +1,6 @@
 // One row a donor: features of every patch size, and expression.
 
-include { pathList           } from './params.nf'
+include { pathList; sizeNames } from './params.nf'
 include { tableText          } from './slides.nf'
 include { AGGREGATE_FEATURES } from '../modules/aggregate_features/main.nf'
 include { PREPARE_EXPRESSION } from '../modules/prepare_expression/main.nf'
@@ -22,7 +22,7 @@ workflow FEATURES {
     }
     else {
         ch_sources = ch_donors.join(summaries)
-            .combine(channel.fromList(opts.patch_sizes.tokenize(',')))
+            .combine(channel.fromList(sizeNames(opts)))
             .map { tissue_id, table, files, size -> [[id: "${tissue_id}.${size}".toString(), tissue_id: tissue_id, size: size], table, files] }
     }
     AGGREGATE_FEATURES(ch_sources, opts.features ? opts.features_name : '')

@@ -59,6 +59,11 @@ def pathList(text) {
     return (text ?: '').tokenize(',').collect { part -> files(part.trim()) }.flatten().sort { path -> path.toUriString() }
 }
 
+// Names of the patch sizes, as files and settings carry them: 256 (pixels) or 128um (micrometres).
+def sizeNames(opts) {
+    return opts.patch_um ? opts.patch_um.tokenize(',').collect { um -> "${um}um".toString() } : opts.patch_sizes.tokenize(',')
+}
+
 // Encoders as [name, onnx file or null]: null is one that PREPARE_ENCODER makes.
 def encoderList(text) {
     return text.tokenize(',').collect { spec ->

@@ -1,12 +1,13 @@
 // Slides -> tissue, patches and, in one decode of each slide, the features of all sizes and encoders.
 
-include { encoderList; pathList         } from './params.nf'
-include { patchFeatureSample; slidePath } from './cohort.nf'
+include { encoderList; pathList; sizeNames         } from './params.nf'
+include { patchFeatureSample; slidePath; slideParts } from './cohort.nf'
 include { SEGMENT_TISSUE    } from '../modules/segment_tissue/main.nf'
+include { SAMPLE_PATCHES    } from '../modules/sample_patches/main.nf'
 include { PREPARE_ENCODER   } from '../modules/prepare_encoder/main.nf'
 include { EXTRACT_FEATURES  } from '../modules/extract_features/main.nf'
 include { SUMMARISE_PATCHES } from '../modules/summarise_patches/main.nf'
-include { CHECK_SLIDES      } from '../modules/check_slides/main.nf'
+include { CHECK_SLIDES; CHECK_SLIDES as CHECK_SEGMENTED } from '../modules/check_slides/main.nf'
 
 // Rows as the text of a table. Tasks get their rows as values: the path of a table made by another task would enter
 // their hash, and adding one slide would re-run everything.
@@ -14,19 +15,33 @@ def tableText(rows) {
     return ([rows[0].keySet().join('\t')] + rows.collect { row -> row.values().join('\t') }).join('\n')
 }
 
-// [meta, table, files] a batch; `filesOf` gives the files of a row, and the staged name of the first becomes its `slide`.
-def batchTasks(rows, filesOf) {
+// [meta, table, files] a batch. `taskRow` gives the row that a task sees, in which a list stands for paths to stage: each
+// lies in a folder of its own, slides1/name, slides2/name …, and the row names them so, several joined by `;`.
+def batchTasks(rows, taskRow) {
     return rows.groupBy { row -> row.batch }.collect { batch, members ->
-        def sorted = members.sort { row -> row.sample }
         def staged = []
-        def table = sorted.collect { row ->
-            def found = filesOf(row)
-            def number = staged.size() + 1
-            staged.addAll(found)
-            row + [slide: found ? "slides${number}/${found[0].name}".toString() : '']
+        def table = members.sort { row -> row.sample }.collect { row ->
+            taskRow(row).collectEntries { column, value ->
+                if (!(value instanceof List)) { return [column, value] }
+                def first = staged.size() + 1
+                staged.addAll(value)
+                [column, value.withIndex(first).collect { path, number -> "slides${number}/${path.name}" }.join(';')]
+            }
         }
-        [[id: batch, tissue_id: sorted[0].tissue_id], tableText(table), staged]
+        [[id: batch, tissue_id: members[0].tissue_id], tableText(table), staged]
     }
+}
+
+// What both slide stages know of a slide.
+def slideRow(row, sheet) {
+    def slide = slidePath(sheet, row.slide)
+    return row.subMap(['sample', 'donor', 'tissue', 'tissue_id', 'mpp']) + [slide: [slide], parts: slideParts(slide)]
+}
+
+// Training patches that each slide of a tissue gives. The number of slides counts as a power of two, rounded down, so
+// that one slide more seldom re-runs the others; what is too much is left when the patches are gathered.
+def trainingQuota(rows, wanted) {
+    return rows.countBy { row -> row.tissue_id }.collectEntries { tissue_id, n -> [tissue_id, Math.ceil(wanted / Integer.highestOneBit(n)) as int] }
 }
 
 workflow SLIDES {
@@ -37,21 +52,41 @@ workflow SLIDES {
 
     main:
     def patch_features = pathList(opts.patch_features)
+    def limits = [opts.max_failed_slides, opts.allow_mixed_mpp || opts.patch_um as boolean]
+    def by_name = { a, b -> a.name <=> b.name }
     ch_versions = channel.empty()
     ch_losses = channel.empty()
 
     if (patch_features) {
         def by_sample = patch_features.groupBy { path -> patchFeatureSample(path) }
-        SUMMARISE_PATCHES(rows.flatMap { all -> batchTasks(all, { row -> by_sample[row.sample] ?: [] }) })
+        SUMMARISE_PATCHES(rows.flatMap { all -> batchTasks(all, { row -> row + [slide: by_sample[row.sample] ?: []] }) })
         ch_summaries = SUMMARISE_PATCHES.out.summaries
         ch_status = SUMMARISE_PATCHES.out.status
         ch_losses = ch_losses.mix(SUMMARISE_PATCHES.out.dropped)
         ch_versions = ch_versions.mix(SUMMARISE_PATCHES.out.versions)
     }
     else {
-        ch_batches = rows.map { all -> [all] }.combine(sheet.map { path -> [path] })
-            .flatMap { all, path -> batchTasks(all, { row -> [slidePath(path, row.slide)] }) }
-        SEGMENT_TISSUE(ch_batches, opts.subMap(['patch_sizes', 'segmentation', 'patch_rule', 'min_tissue', 'max_patches', 'seed']))
+        ch_rows = rows.map { all -> [all] }.combine(sheet.map { path -> [path] })
+        SEGMENT_TISSUE(
+            ch_rows.flatMap { all, path ->
+                def quota = trainingQuota(all, opts.classifier_patches)
+                batchTasks(all, { row ->
+                    def outline = row.tissue_geojson ? [slidePath(path, row.tissue_geojson)] : []
+                    slideRow(row, path) + [fold: row.fold, tissue_geojson: outline, training: quota[row.tissue_id]]
+                })
+            },
+            opts.subMap(['segmentation', 'patch_rule', 'min_tissue', 'max_patches', 'resize', 'classifier_px', 'seed']) + [patch_sizes: sizeNames(opts).join(',')],
+        )
+        // Before the expensive part: too many slides lost, or scanners that see fields of different size, stop the run.
+        CHECK_SEGMENTED(rows.map { all -> tableText(all) }, SEGMENT_TISSUE.out.status.toSortedList(by_name), limits)
+
+        SAMPLE_PATCHES(
+            SEGMENT_TISSUE.out.training.flatten()
+                .map { path -> [path.name.tokenize('.')[0], path] }
+                .groupTuple()
+                .map { size, parts -> [size, parts.sort { path -> path.name }] },
+            [patches: opts.classifier_patches, seed: opts.seed],
+        )
 
         def encoders = encoderList(opts.encoders)
         def weights = opts.weights == 'random' ? [] : file(opts.weights)
@@ -67,18 +102,22 @@ workflow SLIDES {
             .map { pairs -> pairs.transpose() }
 
         EXTRACT_FEATURES(
-            ch_batches.join(SEGMENT_TISSUE.out.patches, failOnMismatch: true, failOnDuplicate: true),
+            ch_rows.flatMap { all, path -> batchTasks(all, { row -> slideRow(row, path) }) }
+                .join(SEGMENT_TISSUE.out.patches, failOnMismatch: true, failOnDuplicate: true)
+                .combine(CHECK_SEGMENTED.out.passed)
+                .map { meta, table, slides, patches, _passed -> [meta, table, slides, patches] },
             ch_encoders,
             opts.subMap(['resize', 'micro_batch', 'save_patch_features']),
         )
         ch_summaries = EXTRACT_FEATURES.out.summaries
         ch_status = SEGMENT_TISSUE.out.status.mix(EXTRACT_FEATURES.out.status)
-        ch_losses = ch_losses.mix(SEGMENT_TISSUE.out.dropped, EXTRACT_FEATURES.out.dropped)
-        ch_versions = ch_versions.mix(SEGMENT_TISSUE.out.versions, PREPARE_ENCODER.out.versions, EXTRACT_FEATURES.out.versions)
+        ch_losses = ch_losses.mix(SEGMENT_TISSUE.out.dropped, SAMPLE_PATCHES.out.dropped, EXTRACT_FEATURES.out.dropped)
+        ch_versions = ch_versions.mix(
+            SEGMENT_TISSUE.out.versions, SAMPLE_PATCHES.out.versions, PREPARE_ENCODER.out.versions, EXTRACT_FEATURES.out.versions,
+        )
     }
 
-    ch_all_status = ch_status.toSortedList { a, b -> a.name <=> b.name }
-    CHECK_SLIDES(rows.map { all -> tableText(all) }, ch_all_status, opts.max_failed_slides)
+    CHECK_SLIDES(rows.map { all -> tableText(all) }, ch_status.toSortedList(by_name), limits)
     ch_versions = ch_versions.mix(CHECK_SLIDES.out.versions)
 
     // A tissue goes on as soon as its own batches are done.

@@ -5,6 +5,7 @@ process AGGREGATE_FEATURES {
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 
+    // meta.sizes, where given: all patch sizes of the run, comma-separated, to mark the donors that have each.
     input:
     tuple val(meta), val(table), path(sources, stageAs: 'sources?/*')
     val features_name // encoder name of a feature table; '' for summaries
@@ -12,12 +13,15 @@ process AGGREGATE_FEATURES {
     output:
     tuple val(meta), path("${meta.id}.h5ad"), emit: features, optional: true
     path "${meta.id}.aggregate.dropped.tsv", emit: dropped
+    path "${meta.id}.feature_summary.tsv", emit: summary
+    path "${meta.id}.feature_histograms.tsv", emit: histograms
     path 'versions.yml', emit: versions
 
     script:
     def from = features_name ? "--tables ${sources} --features-name ${features_name}" : '--summaries .'
+    def with_sizes = meta.sizes && !features_name ? "--sizes ${meta.sizes}" : ''
     """
-    # bin: hx_cli.py hx_feature_table.py hx_features.py hx_io.py hx_join.py hx_linear.py hx_rows.py
+    # bin: hx_cli.py hx_feature_table.py hx_features.py hx_io.py hx_join.py hx_linear.py hx_pool.py hx_reliability.py hx_rows.py hx_sizes.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
@@ -25,16 +29,18 @@ process AGGREGATE_FEATURES {
     aggregate_features.py \\
         --cohort cohort.tsv \\
         --tissue-id ${meta.tissue_id} \\
-        --size ${meta.size} ${from} \\
+        --size ${meta.size} ${from} ${with_sizes} \\
         --out ${meta.id}.h5ad \\
-        --dropped ${meta.id}.aggregate.dropped.tsv
+        --dropped ${meta.id}.aggregate.dropped.tsv \\
+        --feature-summary ${meta.id}.feature_summary.tsv \\
+        --feature-histograms ${meta.id}.feature_histograms.tsv
 
     hx_versions.py --process '${task.process}' anndata h5py numpy pandas > versions.yml
     """
 
     stub:
     """
-    touch ${meta.id}.h5ad
+    touch ${meta.id}.h5ad ${meta.id}.feature_summary.tsv ${meta.id}.feature_histograms.tsv
     printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.aggregate.dropped.tsv
     echo '"AGGREGATE_FEATURES": {python: stub}' > versions.yml
     """

@@ -28,7 +28,7 @@ process CHECK_COHORT {
     def with_exclude = exclude ? "--exclude ${exclude}" : ''
     def with_tissues = settings[1] ? "--tissues '${settings[1].replace("'", '')}'" : ''
     """
-    # bin: hx_cli.py hx_cohort.py hx_covariates.py hx_expression.py hx_io.py hx_join.py hx_matrix.py hx_sheet.py
+    # bin: hx_cli.py hx_cohort.py hx_covariates.py hx_expression.py hx_formats.py hx_io.py hx_join.py hx_matrix.py hx_sheet.py
     cat > missing.tsv << 'END_OF_TABLE'
     ${missing.replace('\n', '\n    ')}
     END_OF_TABLE

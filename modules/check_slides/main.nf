@@ -7,7 +7,7 @@ process CHECK_SLIDES {
     input:
     val table // text of slides.tsv
     path status
-    val max_failed
+    val limits // [share of slides that may fail, scales may be mixed]
 
     output:
     path 'slide_status.tsv', emit: status
@@ -24,7 +24,7 @@ process CHECK_SLIDES {
     check_slides.py \\
         --slides slides.tsv \\
         --status ${status} \\
-        --max-failed-slides ${max_failed} \\
+        --max-failed-slides ${limits[0]} ${limits[1] ? '--allow-mixed-mpp' : ''} \\
         --outdir .
 
     hx_versions.py --process '${task.process}' pandas > versions.yml

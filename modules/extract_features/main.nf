@@ -13,7 +13,7 @@ process EXTRACT_FEATURES {
 
     output:
     tuple val(meta), path('summaries/*.summary.h5', arity: '0..*'), emit: summaries
-    path '*px/features_*/*.h5', emit: features, optional: true
+    path '*{px,um}/features_*/*.h5', emit: features, optional: true
     path "${meta.id}.extract.tsv", emit: status
     path "${meta.id}.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
@@ -24,7 +24,7 @@ process EXTRACT_FEATURES {
     // A task that ran out of device memory (exit 75) tries again with half the patches a pass: the same result.
     def micro_batch = Math.max(1, settings.micro_batch.intdiv(1 << (task.attempt - 1)))
     """
-    # bin: hx_cli.py hx_encoder.py hx_extraction.py hx_features.py hx_grid.py hx_io.py hx_join.py hx_rows.py hx_slide.py hx_tissue.py
+    # bin: hx_artefacts.py hx_cli.py hx_encoder.py hx_extraction.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_tissue.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

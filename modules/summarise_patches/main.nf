@@ -16,7 +16,7 @@ process SUMMARISE_PATCHES {
 
     script:
     """
-    # bin: hx_cli.py hx_features.py hx_io.py hx_join.py hx_rows.py
+    # bin: hx_cli.py hx_features.py hx_io.py hx_join.py hx_rows.py hx_sizes.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -5,6 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[2]
 MADE = ROOT / "tests" / "data" / "made"
 sys.path[:0] = [str(ROOT / "bin"), str(ROOT / "tests" / "python")]
@@ -20,6 +22,7 @@ import segment_tissue  # noqa: E402
 import simulate_cohort  # noqa: E402
 import summarise  # noqa: E402
 from hx_io import read_table, write_tsv  # noqa: E402
+from hx_training import TrainingPatches, no_patches, training_name, write_training  # noqa: E402
 
 
 def run(command, *arguments: object) -> None:
@@ -29,8 +32,28 @@ def run(command, *arguments: object) -> None:
         sys.exit(f"{command.__name__} left with {code}")
 
 
+def make_training() -> None:
+    """Training patches as three batches give them: noise, one hue a tissue; the last batch has none."""
+    rng = np.random.default_rng(1)
+    for number, tissue in enumerate(("Lung", "Muscle_Skeletal", "Spleen")):
+        pixels = rng.integers(60, 160, (40, 96, 96, 3), dtype=np.uint8)
+        pixels[..., number] += 90
+        donors = np.array([f"GTEX-{row // 4:04d}" for row in range(40)], object)
+        patches = TrainingPatches(
+            *("256", 96, "area", pixels),
+            coords=np.array([(256 * (row % 4), 0) for row in range(40)]),
+            sample=np.array([f"{donor}-{number}" for donor in donors], object),
+            donor=donors,
+            tissue_id=np.full(40, tissue, object),
+            fold=np.arange(40) // 4 % 5,
+        )
+        name = training_name("256", f"{tissue}.b0")
+        write_training(MADE / "training" / name, patches if number < 2 else no_patches("256", 96, "area"))
+
+
 def main() -> None:
     shutil.rmtree(MADE, ignore_errors=True)
+    make_training()
     cohort = MADE / "cohort"
     run(
         simulate_cohort,
@@ -72,7 +95,8 @@ def main() -> None:
     paths = [cohort / name for name in slides["slide"]]
     slides["slide"] = [f"slides{i}/{path.name}" for i, path in enumerate(paths, 1)]
     tissue, batch = slides.loc[0, "tissue_id"], slides.loc[0, "batch"]
-    write_tsv(slides, MADE / "batch.tsv")
+    columns = ["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "batch", "fold", "tissue_geojson"]
+    write_tsv(slides[columns].assign(parts="", training="4"), MADE / "batch.tsv")
     for name, path in zip(slides["slide"], paths, strict=True):
         (MADE / "batch" / name).parent.mkdir(parents=True)
         shutil.copy(path, MADE / "batch" / name)
@@ -86,6 +110,8 @@ def main() -> None:
         "128,256",
         "--max-patches",
         4,
+        "--training-px",
+        96,
         "--batch-id",
         batch,
         "--seed",

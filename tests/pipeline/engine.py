@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +30,39 @@ class Run:
         return {name for name, status in self.tasks.items() if status == "CACHED"}
 
 
-def nextflow(folder: Path, name: str, *arguments: object, project: Path = ROOT, resume: bool = False) -> Run:
-    """Run the pipeline of `project` in `folder`; results in folder/name, work in folder/work."""
-    outdir = folder / name
+def _command(folder: Path, name: str, arguments: tuple, project: Path, resume: bool) -> tuple[list[str], str, dict]:
     suffix = f"run{len(list(folder.glob('*.log')))}"
     command = [str(ROOT / "setup" / "nextflow"), "-log", str(folder / f"{name}.{suffix}.log"), "run", str(project)]
     command += ["-ansi-log", "false", "-w", str(folder / "work"), *(["-resume"] if resume else [])]
-    command += ["--outdir", str(outdir), "--trace_report_suffix", suffix, *map(str, arguments)]
-    environment = {**os.environ, "NXF_OPTS": FAST_JVM, "NXF_ANSI_LOG": "false"}
+    command += ["--outdir", str(folder / name), "--trace_report_suffix", suffix, *map(str, arguments)]
+    return command, suffix, {**os.environ, "NXF_OPTS": FAST_JVM, "NXF_ANSI_LOG": "false"}
+
+
+def killed(folder: Path, name: str, process: str, *arguments: object, project: Path = ROOT) -> None:
+    """Start a run, and end it and its tasks by SIGKILL as soon as the second task of `process` is at work."""
+    command, suffix, environment = _command(folder, name, arguments, project, False)
+    log = folder / f"{name}.{suffix}.log"
+    with open(folder / f"{name}.killed.txt", "w") as output:
+        run = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+        try:
+            for _ in range(6000):
+                if log.exists() and log.read_text(errors="replace").count(f"Submitted process > SLIDES:{process}") > 1:
+                    break
+                if run.poll() is not None:
+                    raise AssertionError(f"ended by itself with {run.returncode}: {Path(output.name).read_text()}")
+                time.sleep(0.1)
+            time.sleep(1.5)  # in the middle of its work
+        finally:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+
+
+def nextflow(folder: Path, name: str, *arguments: object, project: Path = ROOT, resume: bool = False) -> Run:
+    """Run the pipeline of `project` in `folder`; results in folder/name, work in folder/work."""
+    outdir = folder / name
+    command, suffix, environment = _command(folder, name, arguments, project, resume)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=1500)
     trace = outdir / "pipeline_info" / f"execution_trace_{suffix}.txt"
     tasks = {}

@@ -60,7 +60,9 @@ def test_added_slide_reruns_its_batch_and_what_depends_on_it(first, cohort, proj
     with open(folder / "results" / "cohort" / "slides.tsv", newline="") as handle:
         row = next(row for row in csv.DictReader(handle, delimiter="\t") if row["sample"] == late["sample"])
     tissue, batch = row["tissue_id"], row["batch"]
-    expected = {"CHECK_COHORT", "CHECK_SLIDES", f"SEGMENT_TISSUE ({batch})", f"EXTRACT_FEATURES ({batch})"}
+    expected = {"CHECK_COHORT", "CHECK_SEGMENTED", "CHECK_SLIDES"}
+    expected |= {f"SEGMENT_TISSUE ({batch})", f"EXTRACT_FEATURES ({batch})"}
     expected |= {f"{step} ({tissue}.{size})" for step in ("AGGREGATE_FEATURES", "ASSOCIATE") for size in (128, 256)}
+    expected |= {"SAMPLE_PATCHES (128)", "SAMPLE_PATCHES (256)"}
     expected |= {f"PREPARE_EXPRESSION ({tissue})", "SUMMARISE", "MULTIQC"}
     assert run.ran() == expected

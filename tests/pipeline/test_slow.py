@@ -8,7 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from engine import Run, nextflow, sheet_without
+from engine import Run, killed, nextflow, sheet_without
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +32,16 @@ def digests(results: Path) -> dict[str, str]:
     }
 
 
-def run_again(first: tuple, cohort: Path, folder: Path, *more: object) -> Run:
-    """The run of `first` from nothing, in another folder."""
+def arguments_there(first: tuple, cohort: Path, folder: Path) -> list[object]:
+    """The arguments of `first`, its samplesheet in another folder."""
     _, arguments, late, _ = first
     sheet = sheet_without(cohort, folder / "samplesheet.csv", {late["sample"]})
-    arguments = [
-        sheet if name == "--input" else value for name, value in zip([None, *arguments], arguments, strict=False)
-    ]
-    run = nextflow(folder, "results", *arguments, *more)
+    return [sheet if name == "--input" else value for name, value in zip([None, *arguments], arguments, strict=False)]
+
+
+def run_again(first: tuple, cohort: Path, folder: Path, *more: object) -> Run:
+    """The run of `first` from nothing, in another folder."""
+    run = nextflow(folder, "results", *arguments_there(first, cohort, folder), *more)
     assert run.code == 0, run.text
     return run
 
@@ -53,6 +55,16 @@ def test_the_same_input_gives_the_same_bytes(second, first, cohort, tmp_path):
     third = run_again(first, cohort, tmp_path)
     assert digests(second.outdir) == digests(third.outdir)
     assert len(digests(second.outdir)) > 100
+
+
+@pytest.mark.parametrize("process", ["SEGMENT_TISSUE", "EXTRACT_FEATURES"])
+def test_a_killed_run_goes_on_to_the_same_bytes(process, second, first, cohort, tmp_path):
+    arguments = arguments_there(first, cohort, tmp_path)
+    killed(tmp_path, "results", process, *arguments)
+    run = nextflow(tmp_path, "results", *arguments, resume=True)
+    assert run.code == 0, run.text
+    assert run.cached() and run.ran()
+    assert digests(run.outdir) == digests(second.outdir)
 
 
 def test_containers_give_the_same_numbers(second, first, cohort, tmp_path):

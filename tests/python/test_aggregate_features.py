@@ -48,6 +48,7 @@ def aggregate(folder: Path, *options: str, tissue: str = "Lung") -> int:
     return main([
         "--cohort", str(folder / "cohort.tsv"), "--tissue-id", tissue, *options,
         "--out", str(folder / "out.h5ad"), "--dropped", str(folder / "dropped.tsv"),
+        "--feature-summary", str(folder / "summary.tsv"), "--feature-histograms", str(folder / "histograms.tsv"),
     ])  # fmt: skip
 
 
@@ -103,6 +104,15 @@ def test_donors_from_summaries(tmp_path):
         np.testing.assert_array_equal(values[0, 3:], both[name])
     assert table.uns["tissue_id"] == "Lung" and table.uns["size"] == "256"
     assert table.uns["encoders"]["raw"]["preprocess"] == ORIGIN.preprocess
+    assert table.var["weights_hash"].tolist() == [""] * 3 + ["abababab"] * 3
+    assert table.var["redundant"].dtype == bool and table.var["reliability"].dtype == np.float64
+    assert np.isnan(table.var["reliability"].to_numpy()[[2, 5]]).all()
+    assert table.obs["classifier_split"].tolist() == [""] * 3 and table.obs["at_every_size"].tolist() == [True] * 3
+    summary = read_table(tmp_path / "summary.tsv")
+    assert summary["aggregation"].tolist() == ["mean", "median", "max", "std"] * 2
+    assert set(summary["n_donors"]) == {"3"} and set(summary["n_dead"]) == {"1"} and set(summary["size"]) == {"256"}
+    histograms = read_table(tmp_path / "histograms.tsv")
+    assert list(histograms) == ["encoder", "aggregation", "what", "left", "right", "count"]
     assert read_table(tmp_path / "dropped.tsv").empty
     before = (tmp_path / "out.h5ad").read_bytes()
     assert aggregate(tmp_path, "--summaries", str(tmp_path / "s"), "--size", "256") == 0
@@ -133,6 +143,72 @@ def test_slides_without_features_are_listed(tmp_path):
         "S4": "slide: no summary of its features",
         "S5": "slide: no features of encoder lab at 256 px",
     }
+
+
+def test_reliability_of_drawn_slides(tmp_path):
+    """A feature that a slide has throughout is reliable, one of which each patch is noise is not."""
+    rng, donors = np.random.default_rng(11), 60
+    put_cohort(tmp_path / "cohort.tsv", [(f"D{i:02d}", f"S{i:02d}") for i in range(donors)])
+    for i in range(donors):
+        features = rng.standard_normal((40, 200)).astype(np.float32)
+        features[:, :100] += rng.standard_normal(100)
+        xy = np.column_stack([np.arange(40) * 256, np.zeros(40, int)])
+        summary = summarise(features, first_half(f"S{i:02d}", xy), ORIGIN)
+        write_summary(tmp_path / "s" / f"S{i:02d}.summary.h5", f"S{i:02d}", {("256", "raw"): summary})
+    assert aggregate(tmp_path, "--summaries", str(tmp_path / "s"), "--size", "256") == 0
+    reliability = anndata.read_h5ad(tmp_path / "out.h5ad").var["reliability"].to_numpy()
+    assert np.median(reliability[:100]) == pytest.approx(1 / (1 + 1 / 40), abs=0.01)
+    assert abs(np.median(reliability[100:])) < 0.1
+
+
+def test_donors_at_every_size(tmp_path, capsys):
+    slides = {"S1": (4, 4, 4), "S2a": (4, 0, 4), "S2b": (4, 4, None), "S3": (4, 4, 0), "S4": (4, None, 4)}
+    cohort = [("D1", "S1"), ("D2", "S2a;S2b"), ("D3", "S3"), ("D4", "S4"), ("D5", "S5")]
+    put_cohort(tmp_path / "cohort.tsv", cohort)
+    for sample, counts in slides.items():
+        summaries = {
+            (size, "raw"): summarise(patches(1, n), marks(1, n), ORIGIN)
+            for size, n in zip(("128", "256", "1024"), counts, strict=True)
+            if n is not None
+        }
+        write_summary(tmp_path / "s" / f"{sample}.summary.h5", sample, summaries)
+    options = ("--summaries", str(tmp_path / "s"), "--size", "128")
+    for sizes, kept in (("128,256,1024", [1, 1, 0, 0]), ("256", [1, 1, 1, 0]), ("1024", [1, 1, 0, 1])):
+        assert aggregate(tmp_path, *options, "--sizes", sizes) == 0
+        obs = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+        assert obs.index.tolist() == ["D1", "D2", "D3", "D4"]
+        assert obs["at_every_size"].tolist() == [bool(one) for one in kept], sizes
+    with pytest.raises(SystemExit) as left:
+        aggregate(tmp_path, *options, "--sizes", "128,64um")
+    assert left.value.code == 2
+    # A slide that has no patches of another encoder there is not at that size.
+    both = {
+        (size, name): summarise(patches(1, n), marks(1, n), Origin(name))
+        for size, name, n in (("128", "raw", 4), ("128", "lab", 4), ("256", "raw", 4), ("256", "lab", 0))
+    }
+    write_summary(tmp_path / "t" / "S1.summary.h5", "S1", both)
+    assert aggregate(tmp_path, "--summaries", str(tmp_path / "t"), "--size", "128", "--sizes", "128,256") == 0
+    assert anndata.read_h5ad(tmp_path / "out.h5ad").obs["at_every_size"].tolist() == [False]
+
+
+def test_whom_the_encoder_saw(tmp_path, capsys):
+    put_cohort(tmp_path / "cohort.tsv", [(f"D{i}", f"S{i}") for i in range(5)])
+    for i in range(5):
+        put_summary(tmp_path / "s", f"S{i}", 4, i)
+    rows = ["D0\ttrain\tS0", "D1\tvalidation\tS1", "D2\tvalidation\tS2", "D2\tboth\tT2", "D3\ttrain\tS3"]
+    rows += ["D3\tvalidation\tT3", "E9\ttrain\tS9"]
+    (tmp_path / "d.tsv").write_text("donor\tsplit\tsample\n" + "\n".join(rows) + "\n")
+    options = ("--summaries", str(tmp_path / "s"), "--size", "256", "--training-donors", str(tmp_path / "d.tsv"))
+    assert aggregate(tmp_path, *options) == 0
+    obs = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+    assert obs["classifier_split"].tolist() == ["train", "validation", "train", "train", ""]
+    (tmp_path / "d.tsv").write_text("donor\tsplit\nD0\ttest\nD1\ttrain\nD2\t\n")
+    assert aggregate(tmp_path, *options) == 65
+    error = capsys.readouterr().err
+    assert "2 faults" in error and "d.tsv, row 2: split 'test' of donor D0" in error and "row 4" in error
+    (tmp_path / "d.tsv").write_text("id\tpart\nD0\ttest\n")
+    assert aggregate(tmp_path, *options) == 65
+    assert "no column donor, split" in capsys.readouterr().err
 
 
 def test_a_size_without_any_patch_gives_a_table_without_donors(tmp_path, capsys):

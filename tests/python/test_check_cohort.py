@@ -218,7 +218,8 @@ def test_all_faults_come_at_once(cohort, capsys):
     sheet.loc[5, "mpp"] = "20x"
     sheet.loc[6, "slide"] = ""
     sheet.loc[8, "slide"] = sheet.loc[7, "slide"]
-    sheet.loc[9, "slide"] = "elsewhere/Lu02.tif"
+    sheet.loc[9, "slide"] = "elsewhere/Lu02.tif"  # no fault: files lie in folders of their own
+    sheet.loc[14, "slide"] = "Lu15.vsi"
     sheet.loc[10, "tissue"] = "Artery/Tibial"
     sheet.loc[12, "rna_sample"] = sheet.loc[11, "rna_sample"]
     sheet.loc[13, "donor"] = ""
@@ -235,7 +236,7 @@ def test_all_faults_come_at_once(cohort, capsys):
         f"{at} 7: mpp '20x'",
         f"{at} 8: slide is blank",
         f"{at}s 9, 10: slide Lu07.tif belongs to several samples",
-        f"{at}s 4, 11: several slides of one tissue are called Lu02.tif",
+        f"{at} 16: slide Lu15.vsi: not a format that can be read (.avs",
         "tissues 'Artery/Tibial', 'Artery - Tibial' have one tissue_id, Artery_Tibial",
         f"{at} 15: donor is blank",
         "--tissues Kidney: no such tissue",

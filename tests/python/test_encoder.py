@@ -1,5 +1,7 @@
 """Encoders: making them, opening them, and features that depend on the patch alone."""
 
+import hashlib
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -15,10 +17,11 @@ from encoders_made import METADATA, PX, WIDTH, expected, point_outside, write_en
 from onnx import TensorProto
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
+import prepare_encoder as prepare_encoder_module
 from hx_cli import DataError, TemporaryFailure
 from hx_encoder import ORT_ERRORS, Encoder, named_file, open_encoders
 from hx_io import file_sha256
-from prepare_encoder import is_imagenet
+from prepare_encoder import LAYERS, layer_and_pooling
 from prepare_encoder import main as prepare_encoder
 
 
@@ -41,6 +44,15 @@ def test_what_an_encoder_tells(tmp_path):
     origin = encoder.origin
     assert (origin.encoder, origin.layer, origin.weights, origin.preprocess) == ("tiny", "pool", "random", "x/127.5-1")
     assert origin.weights_sha256 == METADATA["weights_sha256"]
+
+
+def test_a_retrained_encoder_tells_its_donors(tmp_path, patches):
+    retrained = {"classes": "Lung;Skin", "training_donors": "D1;D2", "split": "donor"}
+    encoder = Encoder(write_encoder(tmp_path / "a.onnx", metadata={**METADATA, "name": "retrained", **retrained}))
+    assert retrained.items() <= encoder.metadata.items()
+    assert encoder.origin.encoder == encoder.name == "retrained"
+    np.testing.assert_allclose(encoder.encode(patches), expected(patches), atol=1e-5)
+    assert Encoder(write_encoder(tmp_path / "b.onnx", metadata=None)).metadata == {}
 
 
 def test_an_encoder_without_metadata_goes_by_its_file(tmp_path):
@@ -86,6 +98,7 @@ def test_calls_of_many_patches_all_have_one_size(tmp_path, patches, monkeypatch)
         ({"flatten": False}, "output"),
         ({"extra_output": True}, "2 outputs"),
         ({"metadata": {**METADATA, "width": "2048"}}, "2048"),
+        ({"metadata": {**METADATA, "input_px": "299"}}, "299"),
         ({"metadata": {**METADATA, "name": "../raw"}}, "'../raw'"),
         ({"operator": "NoSuchOperator"}, "NoSuchOperator"),
     ],
@@ -97,12 +110,23 @@ def test_a_model_that_is_no_encoder_is_refused(tmp_path, spoil, told):
     assert "bad.onnx" in str(caught.value) and told in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"PK\x03\x04", None], ids=["empty", "pickle", "zip", "no"])
-def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "ONNX"),
+        (b"model", "ONNX"),
+        (pickle.dumps([1]), "pickle"),
+        (b"PK\x03\x04", "zip"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (None, "no such"),
+    ],
+    ids=["empty", "text", "pickle", "zip", "HDF5", "no"],
+)
+def test_a_file_that_is_no_model_is_refused(tmp_path, content, told):
     path = tmp_path / "bad.onnx"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.onnx"):
+    with pytest.raises(DataError, match=rf"bad\.onnx: .*{told}"):
         Encoder(path)
 
 
@@ -131,9 +155,7 @@ def test_faults_of_all_encoders_come_at_once(tmp_path):
 
 
 def test_encoders_come_sorted_by_name(tmp_path):
-    paths = [
-        write_encoder(tmp_path / f"{i}.onnx", metadata={**METADATA, "name": name}) for i, name in enumerate("cab")
-    ]
+    paths = [write_encoder(tmp_path / f"{i}.onnx", metadata={**METADATA, "name": name}) for i, name in enumerate("cab")]
     files = [named_file(str(path)) for path in paths]
     assert [encoder.name for encoder in open_encoders(files)] == ["a", "b", "c"]
     given = [named_file(f"{name}={path}") for name, path in zip("zyx", paths, strict=True)]
@@ -204,17 +226,41 @@ def test_files_that_are_no_weights_are_refused(tmp_path, capsys, write, told):
 def test_a_wrong_checksum_is_refused(tmp_path, capsys):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["x"] = 1
-    options = ["--weights", str(tmp_path / "w.h5"), "--weights-sha256", "0" * 64, "--encoder", "a b"]
+    sha256, md5 = (hashlib.new(kind, (tmp_path / "w.h5").read_bytes()).hexdigest() for kind in ("sha256", "md5"))
+    options = ["--weights", str(tmp_path / "w.h5"), "--weights-sha256", "0" * 64, "--weights-name", "imagenet"]
     assert prepare_encoder([*options, "--out", str(tmp_path / "raw.onnx")]) == 65
     error = capsys.readouterr().err
-    assert "SHA-256" in error and "2 faults" in error
-    assert not is_imagenet(tmp_path / "w.h5")
+    assert "2 faults" in error
+    for text in (sha256, "0" * 64, md5, "bcbd6486424b2319ff4ef7d526e38f63", "w.h5"):
+        assert text in error
+    assert not (tmp_path / "raw.onnx").exists()
 
 
-def test_a_checksum_of_random_weights_makes_no_sense(tmp_path, capsys):
-    options = ["--weights", "random", "--weights-sha256", "0" * 64, "--out", str(tmp_path / "raw.onnx")]
-    assert prepare_encoder(options) == 65
-    assert "--weights-sha256" in capsys.readouterr().err
+def test_the_checksum_of_imagenet_is_that_of_keras():
+    keras = Path(importlib.util.find_spec("keras").origin).parent  # found, not imported: that takes 10 s
+    source = (keras / "src" / "applications" / "inception_v3.py").read_text()
+    assert prepare_encoder_module.IMAGENET_MD5 in source.split("tf_kernels_notop.h5")[-1]
+
+
+@pytest.mark.parametrize("option", [("--weights-sha256", "0" * 64), ("--weights-name", "imagenet")])
+def test_a_checksum_of_random_weights_makes_no_sense(tmp_path, capsys, option):
+    assert prepare_encoder(["--weights", "random", *option, "--out", str(tmp_path / "raw.onnx")]) == 65
+    assert option[0] in capsys.readouterr().err
+
+
+def test_names_of_encoders(tmp_path, capsys):
+    assert layer_and_pooling("raw") == ("mixed10", "mean")
+    assert layer_and_pooling("raw-mixed2-max") == ("mixed2", "max")
+    assert layer_and_pooling("raw-layer166-mean") == ("layer166", "mean")
+    for name in ("raw-mixed11-mean", "raw-mixed2", "raw-mixed2-median", "raw-conv2d_5-mean", "mine", "raw-", ""):
+        with pytest.raises(SystemExit) as left:
+            prepare_encoder(["--encoder", name, "--weights", "random", "--out", str(tmp_path / "a.onnx")])
+        assert left.value.code == 2
+        error = capsys.readouterr().err
+        assert repr(name) in error and all(layer in error for layer in LAYERS)
+    with pytest.raises(SystemExit) as left:
+        prepare_encoder(["--weights", "random", "--seed", "-1", "--out", str(tmp_path / "a.onnx")])
+    assert left.value.code == 2
 
 
 BIN = Path(__file__).resolve().parents[2] / "bin"
@@ -237,6 +283,7 @@ def test_the_random_encoder(tmp_path, monkeypatch):
     assert told == {
         "name": "raw",
         "layer": "mixed10",
+        "pooling": "mean",
         "width": "2048",
         "weights": "random",
         "weights_sha256": net.weights_sha256(base),
@@ -286,6 +333,11 @@ def test_weights_files_of_keras(tmp_path, monkeypatch, capsys):
         options = ["--weights", str(staged), "--weights-sha256", file_sha256(staged), "--out", "x.onnx"]
         assert prepare_encoder(options) == 0
         assert (written["weights"], written["weights_sha256"]) == ("file", file_sha256(staged))
+        md5 = hashlib.md5(staged.read_bytes()).hexdigest()
+        with monkeypatch.context() as patched:
+            patched.setattr(prepare_encoder_module, "IMAGENET_MD5", md5)
+            assert prepare_encoder([*options, "--weights-name", "imagenet"]) == 0
+        assert written["weights"] == "imagenet"
         loaded = next(layer for layer in written["model"].layers if isinstance(layer, keras.Model))
         assert net.weights_sha256(loaded) == net.weights_sha256(base)
 
@@ -299,3 +351,57 @@ def test_weights_files_of_keras(tmp_path, monkeypatch, capsys):
     for name in ("other.weights.h5", "other.keras", "code.keras", "nan.weights.h5"):
         assert prepare_encoder(["--weights", str(tmp_path / name), "--out", "x.onnx"]) == 65, name
         assert name in capsys.readouterr().err
+
+
+# Height (and width), channels of what each layer gives for 299 px, from the paper's table 1 and the study's account.
+SHAPES = {
+    "layer1": (149, 32), "layer7": (73, 64), "layer12": (35, 192), "layer65": (17, 384), "layer166": (8, 320),
+    "mixed0": (35, 256), "mixed1": (35, 288), "mixed2": (35, 288), "mixed3": (17, 768), "mixed4": (17, 768),
+    "mixed5": (17, 768), "mixed6": (17, 768), "mixed7": (17, 768), "mixed8": (8, 1280), "mixed9": (8, 2048),
+    "mixed10": (8, 2048),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_layers_of_inception(tmp_path, monkeypatch):
+    """Each layer has its place in any session; its encoder gives the mean or max over that layer's map."""
+    import keras
+
+    import hx_inception as net
+
+    net.use_one_cpu_thread()
+    net.inception()  # from here on Keras numbers layers otherwise
+    base = net.inception()
+    net.draw_weights(base, 3)
+    drawing = net.reference_drawing(99, patches=4)
+    net.set_statistics(base, drawing)
+    assert {layer: net.feature_map(base, layer).shape[1:] for layer in LAYERS} == {
+        layer: (side, side, channels) for layer, (side, channels) in SHAPES.items()
+    }
+    maps = keras.Model(base.input, [net.feature_map(base, layer) for layer in LAYERS])
+    values = dict(zip(LAYERS, maps(drawing / np.float32(127.5) - 1), strict=True))
+    assert all(np.asarray(values[layer]).min() == 0 for layer in net.STUDY_LAYERS)  # after a ReLU, as in the study
+    # A pooled stem holds the largest of each window of the map before it.
+    stem = [one for one in base.layers if isinstance(one, keras.layers.Activation)]
+    before = np.asarray(keras.Model(base.input, stem[2].output)(drawing[:1] / np.float32(127.5) - 1))
+    windows = np.lib.stride_tricks.sliding_window_view(before[0], (3, 3), axis=(0, 1))[::2, ::2]
+    np.testing.assert_allclose(np.asarray(values["layer7"])[0], windows.max(axis=(-2, -1)), rtol=1e-4, atol=1e-5)
+    for layer, place in (("layer65", "mixed3"), ("layer166", "mixed8")):
+        first = np.asarray(values[layer])
+        np.testing.assert_array_equal(np.asarray(values[place])[..., : first.shape[-1]], first)
+    written = []
+    monkeypatch.setattr(net, "inception", lambda: base)
+    monkeypatch.setattr(net, "draw_weights", lambda *_: None)
+    monkeypatch.setattr(net, "set_statistics", lambda *_: None)
+    for layer, pooling in (("layer1", "max"), ("mixed2", "mean"), ("layer166", "mean"), ("mixed10", "max")):
+        name, path = f"raw-{layer}-{pooling}", tmp_path / f"{layer}.onnx"
+        assert prepare_encoder(["--encoder", name, "--weights", "random", "--out", str(path)]) == 0
+        encoder = Encoder(path)
+        written.append(path.stat().st_size)
+        assert (encoder.name, encoder.width) == (name, SHAPES[layer][1])
+        assert (encoder.origin.layer, encoder.metadata["pooling"]) == (layer, pooling)
+        assert encoder.origin.weights_sha256 == net.weights_sha256(base)
+        pooled = getattr(np.asarray(values[layer]), pooling)(axis=(1, 2))
+        found = encoder.encode(drawing)
+        assert np.abs(found - pooled).max() <= 2e-3 * pooled.std(axis=0).mean()
+    assert written == sorted(written) and written[0] < 1e5  # a file holds what its layer needs, no more

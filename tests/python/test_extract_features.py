@@ -62,7 +62,8 @@ def cohort(tmp_path_factory) -> Path:
         for size in SIZES:
             put_patches(folder / "patches", sample, size, coords(size, [None, 3, 1][i], first=[0, 2, 0][i]))
     write_encoder(folder / "tiny.onnx", width=37, metadata={**METADATA, "width": "37"})
-    write_encoder(folder / "other.onnx", px=96, seed=1, metadata={**METADATA, "name": "other", "weights": "imagenet"})
+    other = {"name": "other", "weights": "imagenet", "input_px": "96"}
+    write_encoder(folder / "other.onnx", px=96, seed=1, metadata={**METADATA, **other})
     put_slides(folder / "slides.tsv", ["S3", "S1", "S2"])
     return folder
 

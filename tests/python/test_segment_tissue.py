@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 from slides_made import GLASS, corrupt_tile, ellipse, glass, stain, write_slide
 
-from hx_grid import read_patches
+from hx_draw import SlideSpec, draw_slide
+from hx_grid import read_patches, resize_patch
+from hx_slide import Slide
+from hx_training import read_training
 from segment_tissue import main
 
 TRIDENT = {
@@ -89,7 +92,7 @@ def test_every_slide_has_a_row_and_every_lost_slide_is_listed(batch):
         "S.part": "partial",
         "S.short": "unreadable",
         "S.text": "unreadable",
-        "S.tiny": "no_tissue",
+        "S.tiny": "unreadable",
     }
     assert rows.index.is_monotonic_increasing
     for sample, reason in {"bit": "no patch of any size", "blank": "nothing but glass", "empty": "0 bytes"}.items():
@@ -150,12 +153,14 @@ def test_pictures_show_the_outline(batch):
     assert content["features"][0]["properties"]["area_mm2"] == pytest.approx(TRUTH.sum() * 0.25e-6, rel=0.02)
     assert json.loads((batch / "out" / "geojson" / "S.blank.geojson").read_text())["features"] == []
     assert (batch / "out" / "thumbnails" / "S.blank.jpg").exists()
+    assert (batch / "out" / "figures" / "S.good.figure2.jpg").exists()
+    assert not (batch / "out" / "figures" / "S.blank.figure2.jpg").exists()
     assert not (batch / "out" / "thumbnails" / "S.short.jpg").exists()
 
 
 def test_ink_is_a_warning_and_is_flagged_per_patch_but_not_cut_out(batch):
     row = quality(batch).loc["S.ink"]
-    assert "pen or ink, " in row["warnings"] and row["mpp_source"] == "sheet"
+    assert "pen: " in row["warnings"] and row["mpp_source"] == "sheet"
     assert 0.6 < row["pen_fraction"] / (256 * 900 / TRUTH.sum()) < 1.05  # what mixes with tissue is not seen
     with h5py.File(batch / "out" / "128px" / "patches" / "S.ink_patches.h5") as file:
         inked, coords = file["pen_fraction"][:], file["coords"][:]
@@ -223,9 +228,91 @@ def test_faults_of_the_table_come_at_once(one, capsys):
     assert "no column donor, tissue, tissue_id, mpp" in capsys.readouterr().err
 
 
+def test_sizes_in_micrometres_are_one_field_of_view_at_any_scale(one):
+    shutil.copy(one / "slides" / "good.tif", one / "slides" / "fine.tif")
+    table(one / "slides.tsv", [("A", "good.tif", "0.5"), ("B", "fine.tif", "0.2527"), ("C", "good.tif", "0.5")][:2])
+    assert run(one, "--patch-sizes", "64um,128um") == 0
+    for sample, sides in (("A", (128, 256)), ("B", (253, 506))):
+        for name, side in zip(("64um", "128um"), sides, strict=True):
+            _, grid, attributes = read_patches(one / "out" / name / "patches" / f"{sample}_patches.h5")
+            assert (grid.name, grid.size, attributes["size_name"]) == (name, side, name)
+            assert len(grid.coords) == quality(one).loc[sample, f"n_patches_{name}"] > 0
+    write_slide(one / "slides" / "none.tif", stain(glass(1536, 1536), TRUTH), mpp=None)
+    table(one / "slides.tsv", [("A", "good.tif", ""), ("B", "none.tif", "")])
+    assert run(one, "--patch-sizes", "64um,8um", out="b") == 0
+    rows = quality(one, "b")
+    assert rows.loc["A", "status"] == "ok" and rows.loc["A", "n_patches_8um"] > 0
+    assert rows.loc["B", "status"] == "unreadable" and "column mpp" in rows.loc["B", "reason"]
+    assert run(one, "--patch-sizes", "2um", out="c") == 0
+    assert "at least 16" in quality(one, "c").loc["A", "reason"]
+
+
+def with_columns(folder, **columns):
+    path = folder / "slides.tsv"
+    rows = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    rows.assign(**columns).to_csv(path, sep="\t", index=False)
+
+
+def test_an_edited_outline_takes_the_place_of_the_segmentation(one):
+    ring = [[0, 0], [512, 0], [512, 768], [0, 768], [0, 0]]
+    (one / "slides" / "edited.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    (one / "slides" / "not.geojson").write_text("tissue here")
+    for name in ("b.tif", "c.tif"):
+        shutil.copy(one / "slides" / "good.tif", one / "slides" / name)
+    table(one / "slides.tsv", [("A", "good.tif", ""), ("B", "b.tif", ""), ("C", "c.tif", "")])
+    with_columns(one, tissue_geojson=["edited.geojson", "not.geojson", ""])
+    assert run(one, "--patch-sizes", "256") == 0
+    rows = quality(one)
+    assert rows["status"].tolist() == ["ok", "unreadable", "ok"]  # the rest of the batch goes on
+    assert "tissue_geojson not.geojson: no readable GeoJSON" in rows.loc["B", "reason"]
+    assert rows["segmentation"].fillna("").tolist() == ["geojson", "", "glass"]
+    _, grid, attributes = read_patches(one / "out" / "256px" / "patches" / "A_patches.h5")
+    assert grid.coords.tolist() == [[x, y] for y in (0, 256, 512) for x in (0, 256)]
+    assert attributes["segmentation"] == "geojson"
+    assert rows.loc["A", "tissue_mm2"] == pytest.approx(512 * 768 * 0.25e-6, rel=0.05)
+
+
+def test_training_patches_are_cut_in_the_same_pass(one):
+    shutil.copy(one / "slides" / "good.tif", one / "slides" / "b.tif")
+    write_slide(one / "slides" / "blank.tif", glass(600, 600))
+    table(one / "slides.tsv", [("A", "good.tif", ""), ("B", "b.tif", ""), ("C", "blank.tif", "")])
+    with_columns(one, fold=["3", "0", "1"], training="4")
+    assert run(one, "--patch-sizes", "128,2048", "--training-px", "96", "--max-patches", "2") == 0
+    patches = read_training(one / "out" / "training" / "128.Lung.b3.training.h5")
+    assert patches.pixels.shape == (8, 96, 96, 3) and patches.sample.tolist() == ["A"] * 4 + ["B"] * 4
+    assert patches.fold.tolist() == [3] * 4 + [0] * 4  # not thinned by --max-patches
+    x, y = patches.coords[0]
+    with Slide(one / "slides" / "good.tif") as slide:
+        np.testing.assert_array_equal(patches.pixels[0], resize_patch(slide.read(int(x), int(y), 128, 128), 96))
+    assert len(read_training(one / "out" / "training" / "2048.Lung.b3.training.h5").coords) == 0
+    with_columns(one, training="0")
+    assert run(one, "--patch-sizes", "128", out="none") == 0
+    assert not (one / "none" / "training").exists()
+
+
+def test_blur_and_folds_are_flagged_and_nothing_is_cut_out_for_them(tmp_path):
+    drawn = draw_slide(SlideSpec(px=2048), np.random.default_rng(5)).image
+    blurred = cv2.GaussianBlur(drawn, (0, 0), 16)
+    (tmp_path / "slides").mkdir()
+    write_slide(tmp_path / "slides" / "sharp.tif", drawn)
+    write_slide(tmp_path / "slides" / "blurred.tif", np.hstack([drawn[:, :1024], blurred[:, 1024:]]))
+    table(tmp_path / "slides.tsv", [("A", "sharp.tif", ""), ("B", "blurred.tif", "")])
+    assert run(tmp_path, "--patch-sizes", "256") == 0
+    rows = quality(tmp_path)
+    assert rows.loc["A", "blur_fraction"] < 0.05 < 0.25 < rows.loc["B", "blur_fraction"]
+    assert "blur: " in rows.loc["B", "warnings"] and "blur" not in rows.loc["A", "warnings"]
+    assert abs(rows.loc["A", "n_patches_256"] - rows.loc["B", "n_patches_256"]) <= 2
+    with h5py.File(tmp_path / "out" / "256px" / "patches" / "B_patches.h5") as file:
+        flagged, x = file["blur_fraction"][:], file["coords"][:, 0]
+        assert flagged[x < 768].mean() < 0.1 and flagged[x >= 1280].mean() > 0.5
+        assert set(file) == {"coords", "tissue_fraction", "pen_fraction", "blur_fraction", "fold_fraction"}
+    assert rows[["haematoxylin", "eosin"]].gt(0).all(axis=None)
+
+
 @pytest.mark.parametrize(
     "option",
     [
+        *("--training-px=0", "--patch-sizes=128,64um"),
         *("--patch-sizes=0", "--patch-sizes=128,x", "--patch-sizes=128,128", "--patch-sizes=", "--patch-sizes=-128"),
         *("--min-tissue=0", "--min-tissue=1.1", "--max-patches=-1", "--threads=0", "--segmentation=magic"),
     ],
@@ -244,4 +331,5 @@ def test_real_slides(real_data, tmp_path):
     assert rows["status"].tolist() == ["ok", "ok"] and "no mpp" in rows.loc["T", "warnings"]
     counts = rows[[f"n_patches_{size}" for size in (128, 256, 512, 1024)]]
     assert (counts.loc["C"] >= [145, 35, 7, 1]).all() and (counts.loc["C"] <= [175, 45, 12, 3]).all()
+    assert rows.loc["C", ["scanner", "scan_date"]].tolist() == ["Aperio CPAPERIOCS", "2009-12-29"]
     assert (counts.loc["T"] >= [600, 150, 35, 6]).all() and (counts.loc["T"] <= [640, 170, 42, 9]).all()

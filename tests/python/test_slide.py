@@ -10,6 +10,7 @@ import tifffile
 from slides_made import GLASS, corrupt_tile, ellipse, glass, stain, write_slide
 
 import hx_slide
+import hx_slide_file
 from hx_slide import Slide, SlideError, TileError, composite
 
 
@@ -86,7 +87,7 @@ def test_shrunk_levels_are_means_whatever_the_strips(exact, monkeypatch):
     path, picture = exact
     with Slide(path) as slide:
         whole = slide.read_level(0, 8)
-    monkeypatch.setattr(hx_slide, "STRIP_PIXELS", 1)
+    monkeypatch.setattr(hx_slide_file, "BLOCK_PIXELS", 1)
     with Slide(path) as slide:
         strips = slide.read_level(0, 8)
     np.testing.assert_array_equal(whole.pixels, strips.pixels)
@@ -170,7 +171,7 @@ def test_a_failure_that_goes_away_is_not_seen(exact, monkeypatch):
 
 
 def test_bad_tiles_at_the_end_of_every_strip(tmp_path, monkeypatch):
-    monkeypatch.setattr(hx_slide, "STRIP_PIXELS", 1)
+    monkeypatch.setattr(hx_slide_file, "BLOCK_PIXELS", 1)
     path = write_slide(tmp_path / "s.tif", glass(768, 512), factors=())
     for index in (1, 3, 5):
         corrupt_tile(path, 0, index)
@@ -179,14 +180,52 @@ def test_bad_tiles_at_the_end_of_every_strip(tmp_path, monkeypatch):
         assert slide.bad_tiles == {(0, 1, 0), (0, 1, 1), (0, 1, 2)}
 
 
-def test_bad_tiles_of_a_level_show_glass_and_are_listed(tmp_path):
+def test_a_bad_tile_of_a_lower_level_is_made_from_the_next_finer_one(tmp_path):
+    picture = stain(glass(2048, 2048), ellipse(2048, 2048, (600, 1400), (500, 500)))
+    stored = {"factors": (4, 16), "compression": "adobe_deflate"}
+    with Slide(write_slide(tmp_path / "whole.tif", picture, **stored)) as slide:
+        expected = [slide.read_level(1).pixels, slide.overview.pixels]
+    path = write_slide(tmp_path / "s.tif", picture, **stored)
+    corrupt_tile(path, 1, 2)  # level 1 is 512 x 512: column 0, row 1
+    corrupt_tile(path, 2, 0)  # all of level 2, from which the overview is
+    with Slide(path) as slide:
+        found = [slide.read_level(1).pixels, slide.overview.pixels]
+        assert slide.bad_tiles == set() and slide.replaced_tiles == {(1, 0, 1), (2, 0, 0)}
+        assert slide.warnings == ("2 damaged tiles of lower levels, made from finer ones",)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1)
+
+
+def test_what_no_level_holds_shows_glass_and_is_counted_once(tmp_path):
     picture = stain(glass(2048, 2048), np.ones((2048, 2048), bool))
     path = write_slide(tmp_path / "s.tif", picture, factors=(4,))
-    corrupt_tile(path, 1, 2)  # level 1 is 512 x 512: column 0, row 1
+    corrupt_tile(path, 1, 2)  # column 0, row 1: level-0 columns 0-1023, rows 1024-2047
+    corrupt_tile(path, 0, 8 * 5 + 2)  # level-0 columns 512-767, rows 1280-1535
     with Slide(path) as slide:
         low = slide.read_level(1).pixels
-        assert slide.bad_tiles == {(1, 0, 1)}
-        assert (low[256:, :256] == slide.background).all() and low[:256].mean() < 180
+        assert slide.bad_tiles == {(0, 2, 5)} and slide.replaced_tiles == {(1, 0, 1)}
+        assert (low[321:383, 129:191] == slide.background).all()
+        low[319:385, 127:193] = 0
+        assert low.max(axis=2).max() < 250 and low.mean() < 170
+
+
+def test_a_file_with_too_many_damaged_tiles_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(hx_slide_file, "MAX_BAD_TILES", 2)
+    path = write_slide(tmp_path / "s.tif", glass(1024, 1024), factors=())
+    for index in (0, 3, 5):
+        corrupt_tile(path, 0, index)
+    with Slide(path) as slide, pytest.raises(SlideError, match="more than 2 damaged tiles in level 0: copy"):
+        _ = slide.overview
+
+
+@pytest.mark.parametrize("alone", [0.0, 0.3, 0.7])
+def test_resizing_weighs_colours_by_their_opacity(alone):
+    # Two pixels, of which one is nearly clear: the mean has the colour of the other.
+    rgba = np.array([[[200, 10, 60, 255], [0, 250, 0, round(alone * 255)]]], np.uint8)
+    weight = np.array([255, round(alone * 255)])
+    expected = (rgba[0, :, :3] * weight[:, None]).sum(axis=0) / weight.sum()
+    small = hx_slide_file.resize_rgba(rgba, (1, 1))[0, 0]
+    assert np.abs(small[:3] - expected).max() <= 2 and abs(small[3] - weight.mean()) <= 1
 
 
 def test_a_slide_of_which_nothing_can_be_read(tmp_path):
@@ -208,6 +247,89 @@ def test_files_that_are_no_slides(tmp_path):
         with pytest.raises(SlideError, match=reason) as error:
             Slide(tmp_path / name)
         assert str(tmp_path) not in str(error.value)
+
+
+def test_a_slide_of_a_few_pixels(tmp_path):
+    with pytest.raises(SlideError, match=r"s\.tif: 16 x 16 px: too small for a slide"):
+        Slide(write_slide(tmp_path / "s.tif", glass(16, 16), factors=(), tile=16))
+    with Slide(write_slide(tmp_path / "s.tif", glass(20, 30), factors=(), tile=16)) as slide:
+        assert slide.overview.pixels.shape == (2, 2, 3)
+        assert [strip.pixels.shape for strip in slide.strips(1.0, multiple=64)] == [(10, 15, 3)]
+
+
+@pytest.mark.parametrize("compression", ["webp", "jpeg2000", "lzma"])
+def test_a_compression_that_openslide_does_not_read(tmp_path, compression):
+    path = write_slide(tmp_path / "s.tif", glass(256, 256), factors=(), compression=compression)
+    with pytest.raises(SlideError, match=r"s\.tif: compressed in a way that OpenSlide does not read: .*\d+"):
+        Slide(path)
+
+
+def counted(monkeypatch):
+    """List that fills with (level, level-0 rows) of what is read of any slide from now on."""
+    calls = []
+    plain = openslide.OpenSlide.read_region
+
+    def read_region(self, location, level, size):
+        calls.append((level, size[0] * size[1]))
+        return plain(self, location, level, size)
+
+    monkeypatch.setattr(openslide.OpenSlide, "read_region", read_region)
+    return calls
+
+
+@pytest.mark.parametrize("blocks", [1, 1 << 17, 1 << 22])
+@pytest.mark.parametrize("factors", [(), (4, 16)])
+@pytest.mark.parametrize(("um", "multiple"), [(4.0, 1), (4.0, 64), (1.1, 7)])
+def test_strips_are_the_whole_level_and_bring_the_overview(tmp_path, monkeypatch, blocks, factors, um, multiple):
+    picture = stain(glass(1500, 1203), ellipse(1500, 1203, (500, 600), (350, 450)))
+    path = write_slide(tmp_path / "s.tif", picture, factors=factors, mpp=0.47)
+    monkeypatch.setattr(hx_slide_file, "BLOCK_PIXELS", blocks)
+    with Slide(path) as slide:
+        level, shrink = slide.level_for(um / 0.47)
+        whole, overview = slide.read_level(level, shrink), slide.overview
+    with Slide(path) as slide:
+        calls = counted(monkeypatch)
+        strips = list(slide.strips(um, multiple))
+        tops = np.cumsum([0, *(len(strip.pixels) for strip in strips)])
+        assert [strip.top for strip in strips] == tops[:-1].tolist()
+        assert all(len(strip.pixels) % multiple == 0 for strip in strips[:-1])
+        assert {strip.factor for strip in strips} == {whole.factor}
+        if not factors:
+            assert {level for level, _ in calls} == {0}
+            assert sum(pixels for _, pixels in calls) == 1500 * 1203  # each pixel once
+        before = len(calls)
+        found = slide.overview
+        assert bool(factors) or len(calls) == before
+    np.testing.assert_array_equal(np.concatenate([strip.pixels for strip in strips]), whole.pixels)
+    np.testing.assert_array_equal(found.pixels, overview.pixels)
+    assert found.factor == overview.factor
+
+
+def test_strips_of_a_slide_with_clear_parts_show_its_glass(tmp_path):
+    picture = np.dstack([glass(800, 800), np.full((800, 800), 255)])
+    picture[200:400, 300:600] = 0
+    path = write_slide(tmp_path / "s.tif", picture, factors=(), compression="adobe_deflate")
+    with Slide(path) as slide:
+        strips = np.concatenate([strip.pixels for strip in slide.strips(2.0)])
+        assert (strips[52:98, 77:148] == slide.background).all()
+        np.testing.assert_array_equal(strips, slide.read_level(0, 4).pixels)
+
+
+def test_glass_of_a_large_overview_is_seen_in_a_part_of_it(tmp_path, monkeypatch):
+    picture = stain(glass(2048, 2048), ellipse(2048, 2048, (1000, 1000), (800, 800)))
+    path = write_slide(tmp_path / "s.tif", picture, mpp=2.0)
+    with Slide(path) as slide:
+        whole = slide.background
+    monkeypatch.setattr(hx_slide, "GLASS_PIXELS", 1 << 16)
+    with Slide(path) as slide:
+        assert slide.overview.pixels.shape == (512, 512, 3)  # four times as many
+        assert np.abs(slide.background.astype(int) - whole).max() <= 1 and slide.background_source == "glass"
+
+
+def test_strips_left_early_do_no_harm(exact):
+    with Slide(exact[0]) as slide:
+        next(slide.strips(1.0))
+        assert slide.overview.pixels.shape == (76, 63, 3)
 
 
 def test_reading_from_threads_with_damaged_tiles_between(tmp_path):
