@@ -32,17 +32,19 @@ workflow {
 
     ch_summaries = channel.empty()
     ch_status = channel.value([])
+    ch_splits = channel.empty()
     ch_losses = COHORT.out.losses
     ch_versions = COHORT.out.versions
     if (!opts.features) {
         SLIDES(COHORT.out.sheet, COHORT.out.slides, opts)
         ch_summaries = SLIDES.out.summaries
         ch_status = SLIDES.out.status
+        ch_splits = SLIDES.out.splits
         ch_losses = ch_losses.mix(SLIDES.out.losses)
         ch_versions = ch_versions.mix(SLIDES.out.versions)
     }
 
-    FEATURES(ch_summaries, COHORT.out.donors, COHORT.out.expression, opts)
+    FEATURES(ch_summaries, ch_status, ch_splits, COHORT.out.donors, COHORT.out.expression, opts)
     EXPLAIN(FEATURES.out.features, FEATURES.out.expression, opts)
 
     REPORT(

@@ -134,14 +134,11 @@ def bench_reading(path: Path, folder: Path, threads: int, min_tissue: float, run
     (wall, one), (_, six), (_, floor), (faster, _) = (np.array(taken[name]).T for name in ways)
     patches = sum(len(grid.coords) for grid in grids)
     print(f"{path.name}: {patches:,} patches, {pixels / runs:,.0f} megapixels read, runs: {runs}")
-    print(f"  six sizes in one pass   {one.sum() / pixels:.4f} CPU s a megapixel")
-    print(f"  six passes              {six.sum() / pixels:.4f} CPU s a megapixel: {against(six, one)} one pass")
-    print(
-        f"  decode and resize alone {floor.sum() / pixels:.4f} CPU s a megapixel: one pass is {against(one, floor)} it"
-    )
-    print(
-        f"  {threads} threads               {pixels / faster.sum():.1f} megapixels/s: {against(wall, faster)} one thread"
-    )
+    rate = " CPU s a megapixel"
+    print(f"  six sizes in one pass   {one.sum() / pixels:.4f}{rate}")
+    print(f"  six passes              {six.sum() / pixels:.4f}{rate}: {against(six, one)} one pass")
+    print(f"  decode and resize alone {floor.sum() / pixels:.4f}{rate}: one pass is {against(one, floor)} it")
+    print(f"  {threads} threads {pixels / faster.sum():.1f} megapixels/s: {against(wall, faster)} one thread")
 
 
 def against(above: np.ndarray, below: np.ndarray) -> str:

@@ -25,6 +25,7 @@ from hx_pool import donors_at_every_size, pool, read_summaries
 from hx_reliability import feature_tables
 from hx_rows import COHORT_COLUMNS, tissue_rows
 from hx_sizes import is_size, size_names, size_text
+from hx_slide_factors import slide_factors
 
 STAGE = "aggregate_features"
 HASH_LENGTH = 8  # characters of the weights' SHA-256 that people compare by eye
@@ -164,6 +165,15 @@ def classifier_splits(path: Path) -> dict[str, str]:
     return splits
 
 
+def read_status(path: Path) -> pd.DataFrame:
+    """Rows of slide_status.tsv, all text. DataError: it has no sample or status."""
+    table = read_table(path)
+    missing = [name for name in ("sample", "status") if name not in table]
+    if missing:
+        raise DataError(f"{path}, row 1: no column {preview(missing)}: give rows of slide_status.tsv")
+    return table
+
+
 @command
 def main(argv: list[str] | None) -> None:
     import anndata
@@ -178,6 +188,7 @@ def main(argv: list[str] | None) -> None:
     arguments.add_argument("--features-name", default="features", help="name of the encoder of --tables")
     arguments.add_argument("--sizes", type=size_names, help="all patch sizes of the run, 128,256,…: who has them all")
     arguments.add_argument("--training-donors", type=Path, help="TSV of donor, split: whom a retrained encoder saw")
+    arguments.add_argument("--slide-status", type=Path, help="rows of slide_status.tsv: factors of the slides")
     arguments.add_argument("--out", required=True, type=Path, help="h5ad to write")
     arguments.add_argument("--dropped", required=True, type=Path, help="TSV of slides, donors and features left out")
     arguments.add_argument("--feature-summary", required=True, type=Path, help="TSV: a row an encoder x aggregation")
@@ -201,6 +212,8 @@ def main(argv: list[str] | None) -> None:
         classifier_split=[splits.get(donor, "") for donor in donors.obs.index],
         at_every_size=donors.obs.index.isin(everywhere),
     )
+    if args.slide_status:
+        obs = obs.join(slide_factors(read_status(args.slide_status), cohort.set_index("donor")["samples"]))
     values = donors.values["mean"]
     hashes = donors.var["weights_sha256"].str[:HASH_LENGTH]
     var, summary, histograms = feature_tables(

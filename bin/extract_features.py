@@ -42,7 +42,7 @@ def main(argv: list[str] | None) -> None:
     arguments.add_argument("--slides", required=True, type=Path, help="rows of slides.tsv: the slides of this batch")
     arguments.add_argument("--slide-dir", required=True, type=Path, help="folder with the files of the slides")
     arguments.add_argument("--patches", required=True, type=Path, help="folder, <sample>_patches.h5 anywhere below")
-    add_encoders = {"type": named_file, "nargs": "+", "metavar": "[NAME=]ONNX", "help": "a file an encoder"}
+    add_encoders = {"type": named_file, "nargs": "+", "metavar": "[NAME[@SIZE]=]ONNX", "help": "a file an encoder"}
     arguments.add_argument("--encoders", required=True, **add_encoders)
     arguments.add_argument("--resize", choices=["area", "bilinear"], default="area", help="bilinear: the study's")
     arguments.add_argument(

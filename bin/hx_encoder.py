@@ -10,6 +10,7 @@ that cuDNN chooses the same kernels for each.
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -19,6 +20,7 @@ from hx_cli import DataError, Faults, TemporaryFailure
 from hx_features import Origin
 from hx_io import file_sha256
 from hx_join import ID_PATTERN, gathered
+from hx_sizes import is_size
 
 CONTRACT = "one input uint8 (N, S, S, 3) with N free and S fixed, one output float32 (N, D)"
 # Errors of onnxruntime have no common class.
@@ -38,8 +40,9 @@ OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate|ALLOC_FAILED|bad a
 class Encoder:
     """An opened ONNX encoder. `encode` may be called from several threads at once.
 
-    Attributes: name, px (side of its input), width (number of features), origin, metadata (all of the file's
-    metadata_props, text by key; a retrained one's have classes, training_donors and split as well).
+    Attributes: name, size (of the patches that it is for, None: all), px (side of its input), width (number of
+    features), origin, metadata (all of the file's metadata_props, text by key; a retrained one's have classes,
+    training_donors and split as well).
 
     Args:
         path: file; metadata_props as prepare_encoder.py writes them. A file without them is named by its stem and its
@@ -47,14 +50,22 @@ class Encoder:
         device: "cpu" or "cuda".
         micro_batch: patches in a call on the GPU.
         name: goes before the name in the file.
+        size: name of the patch size that it is for, see hx_sizes.
 
     Raises:
         DataError: no ONNX model, or not one that takes patches and gives features; every fault at once.
         TemporaryFailure: out of memory.
     """
 
-    def __init__(self, path: Path, device: str = "cpu", micro_batch: int = 32, name: str | None = None):
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: Path,
+        device: str = "cpu",
+        micro_batch: int = 32,
+        name: str | None = None,
+        size: str | None = None,
+    ):
+        self.path, self.size = Path(path), size
         self._session = _session(self.path, device)
         self._batch = 1 if device == "cpu" else micro_batch
         told = self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
@@ -130,24 +141,35 @@ class Encoder:
         return found.shape[1]
 
 
-def named_file(text: str) -> tuple[str | None, Path]:
-    """(name, file) of 'NAME=FILE', (None, file) of 'FILE' (argparse type)."""
-    name, equals, path = text.partition("=")
-    return (name, Path(path)) if equals and ID_PATTERN.match(name) else (None, Path(text))
+class EncoderFile(NamedTuple):
+    """A file as the command line names it; the name in the file and all patch sizes where it does not."""
+
+    name: str | None
+    size: str | None
+    path: Path
 
 
-def open_encoders(files: list[tuple[str | None, Path]], device: str = "cpu", micro_batch: int = 32) -> list[Encoder]:
-    """Open (name, file) pairs, sorted by name. DataError names the faults of all; two of one name are a fault."""
+def named_file(text: str) -> EncoderFile:
+    """'FILE', 'NAME=FILE' or, for the patches of one size, 'NAME@SIZE=FILE' (argparse type)."""
+    key, equals, path = text.partition("=")
+    name, at, size = key.partition("@")
+    if equals and ID_PATTERN.match(name) and (is_size(size) if at else True):
+        return EncoderFile(name, size or None, Path(path))
+    return EncoderFile(None, None, Path(text))
+
+
+def open_encoders(files: list[EncoderFile], device: str = "cpu", micro_batch: int = 32) -> list[Encoder]:
+    """Open files, sorted by name and size. DataError names the faults of all; two of one name and size are a fault."""
     faults, encoders = Faults(), []
-    for name, path in files:
+    for name, size, path in files:
         with gathered(faults):
-            encoders.append(Encoder(path, device, micro_batch, name))
-    names = [encoder.name for encoder in encoders]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        same = ", ".join(str(encoder.path) for encoder in encoders if encoder.name == name)
-        faults.add(f"{same}: encoders of one name, {name}: give each its own")
+            encoders.append(Encoder(path, device, micro_batch, name, size))
+    for i, one in enumerate(encoders):
+        for other in encoders[:i]:
+            if one.name == other.name and (one.size == other.size or None in (one.size, other.size)):
+                faults.add(f"{other.path}, {one.path}: encoders of one name, {one.name}: give each its own")
     faults.stop()
-    return sorted(encoders, key=lambda encoder: encoder.name)
+    return sorted(encoders, key=lambda encoder: (encoder.name, encoder.size or ""))
 
 
 def _session(path: Path, device: str) -> ort.InferenceSession:

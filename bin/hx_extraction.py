@@ -17,9 +17,10 @@ import pandas as pd
 from hx_cli import DataError, Faults, log
 from hx_encoder import Encoder
 from hx_features import PatchFeatures, first_half, summarise, write_patch_features, write_summary
+from hx_formats import SlideError, link_companions
 from hx_grid import Grid, iter_blocks, read_patches, resize_patch
 from hx_sizes import size_folder, size_text
-from hx_slide import Slide, SlideError
+from hx_slide import Slide
 
 CPU_BATCH = 8  # patches that a CPU thread takes at a time: small, so that all threads end together
 BATCHES_AHEAD = 6  # beyond two a model thread: what readers prepare while the model works
@@ -129,10 +130,12 @@ class Extraction:
             job.open, given = job.total + 1, 0
             if not job.fault:
                 for size, grid in job.grids.items():
-                    for encoder in self.encoders:
+                    for encoder in self._encoders_of(size):
                         job.features[size, encoder.name] = np.empty((len(grid.coords), encoder.width), np.float32)
                 path, mpp = self.args.slide_dir / job.row["slide"], job.row["mpp"]
+                parts = [self.args.slide_dir / part for part in job.row.get("parts", "").split(";") if part]
                 try:
+                    link_companions(path, parts)
                     with Slide(path, None if np.isnan(mpp) else mpp, job.background) as slide:
                         names = {grid.size: name for name, grid in job.grids.items()}
                         for side, index, ready in iter_blocks(slide, job.grids.values(), prepare, self.args.threads):
@@ -155,10 +158,13 @@ class Extraction:
     def _encode(self, batch: Batch) -> None:
         began = time.perf_counter()
         for encoder in self.encoders:
-            features = encoder.encode(batch.pixels[encoder.px])
+            rows = [row for row, (_, size, _) in enumerate(batch.places) if encoder.size in (None, size)]
+            pixels = batch.pixels[encoder.px]
+            features = encoder.encode(pixels if len(rows) == len(pixels) else pixels[rows])
             with np.errstate(over="ignore"):
                 sound = np.isfinite(features if self.saved is None else features.astype(self.saved)).all(axis=1)
-            for (job, size, index), values, good in zip(batch.places, features, sound, strict=True):
+            places = [batch.places[row] for row in rows]
+            for (job, size, index), values, good in zip(places, features, sound, strict=True):
                 job.features[size, encoder.name][index] = values
                 if not good:
                     x, y = job.grids[size].coords[index]
@@ -172,6 +178,9 @@ class Extraction:
         for job, count in Counter(place[0] for place in batch.places).items():
             self._settle(job, count)
         self._tell()
+
+    def _encoders_of(self, size: str) -> list[Encoder]:
+        return [encoder for encoder in self.encoders if encoder.size in (None, size)]
 
     def _settle(self, job: Job, count: int) -> None:
         """Cross `count` off what is open of a slide; whoever crosses off the last writes it."""
@@ -195,11 +204,11 @@ class Extraction:
         if not job.grids:
             return row | {"status": "no_tissue", "reason": "no patch file"}
         summaries = {}
-        for encoder in self.encoders:
-            preprocess = f"{self.args.resize} {encoder.px} px; {encoder.origin.preprocess}"
-            origin = replace(encoder.origin, preprocess=preprocess)
-            for size, grid in job.grids.items():
-                kept = np.array([(size, index) not in bad for index in range(len(grid.coords))], dtype=bool)
+        for size, grid in job.grids.items():
+            kept = np.array([(size, index) not in bad for index in range(len(grid.coords))], dtype=bool)
+            for encoder in self._encoders_of(size):
+                preprocess = f"{self.args.resize} {encoder.px} px; {encoder.origin.preprocess}"
+                origin = replace(encoder.origin, preprocess=preprocess)
                 features, coords = job.features.pop((size, encoder.name))[kept], grid.coords[kept]
                 summaries[size, encoder.name] = summarise(features, first_half(sample, coords), origin)
                 if self.saved is not None:

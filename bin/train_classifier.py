@@ -243,7 +243,7 @@ def _write_models(
         "split": args.split,
         "size": patches.size,
     }
-    net.write_onnx(network.features, metadata, args.outdir / f"{patches.size}.retrained.onnx")
+    model.write_encoder(network.features, metadata, args.outdir / f"{patches.size}.retrained.onnx")
     model.write_keras(network.classifier, args.outdir / f"{patches.size}.classifier.keras")
 
 

@@ -55,6 +55,7 @@ workflow SLIDES {
     def limits = [opts.max_failed_slides, opts.allow_mixed_mpp || opts.patch_um as boolean]
     def by_name = { a, b -> a.name <=> b.name }
     ch_versions = channel.empty()
+    ch_splits = channel.empty()
     ch_losses = channel.empty()
 
     if (patch_features) {
@@ -132,6 +133,7 @@ workflow SLIDES {
     emit:
     summaries = ch_tissues              // channel: [ tissue_id, [ path(*.summary.h5) ] ]
     status    = CHECK_SLIDES.out.status // value: path(slide_status.tsv)
+    splits    = ch_splits               // channel: [ size, path of a table of the donors that a classifier was trained on ]
     losses    = ch_losses               // channel: path(*.dropped.tsv)
     versions  = ch_versions             // channel: path(versions.yml)
 }

@@ -6,8 +6,10 @@ process AGGREGATE_FEATURES {
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 
     // meta.sizes, where given: all patch sizes of the run, comma-separated, to mark the donors that have each.
+    // status: text of the tissue's rows of slide_status.tsv, or ''. splits: table of the donors whom the classifier of
+    // this size was trained on, or [].
     input:
-    tuple val(meta), val(table), path(sources, stageAs: 'sources?/*')
+    tuple val(meta), val(table), val(status), path(sources, stageAs: 'sources?/*'), path(splits)
     val features_name // encoder name of a feature table; '' for summaries
 
     output:
@@ -19,17 +21,22 @@ process AGGREGATE_FEATURES {
 
     script:
     def from = features_name ? "--tables ${sources} --features-name ${features_name}" : '--summaries .'
+    def with_status = status ? '--slide-status status.tsv' : ''
+    def with_splits = splits ? "--training-donors ${splits}" : ''
     def with_sizes = meta.sizes && !features_name ? "--sizes ${meta.sizes}" : ''
     """
-    # bin: hx_cli.py hx_feature_table.py hx_features.py hx_io.py hx_join.py hx_linear.py hx_pool.py hx_reliability.py hx_rows.py hx_sizes.py
+    # bin: hx_cli.py hx_feature_table.py hx_features.py hx_io.py hx_join.py hx_linear.py hx_pool.py hx_reliability.py hx_rows.py hx_sizes.py hx_slide_factors.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
+    END_OF_TABLE
+    cat > status.tsv << 'END_OF_TABLE'
+    ${status.replace('\n', '\n    ')}
     END_OF_TABLE
 
     aggregate_features.py \\
         --cohort cohort.tsv \\
         --tissue-id ${meta.tissue_id} \\
-        --size ${meta.size} ${from} ${with_sizes} \\
+        --size ${meta.size} ${from} ${with_sizes} ${with_status} ${with_splits} \\
         --out ${meta.id}.h5ad \\
         --dropped ${meta.id}.aggregate.dropped.tsv \\
         --feature-summary ${meta.id}.feature_summary.tsv \\

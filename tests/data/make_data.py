@@ -151,6 +151,10 @@ def main() -> None:
         MADE / "features" / f"{tissue}.256.h5ad",
         "--dropped",
         MADE / "features" / "aggregate.dropped.tsv",
+        "--feature-summary",
+        MADE / "features" / "feature_summary.tsv",
+        "--feature-histograms",
+        MADE / "features" / "feature_histograms.tsv",
     )
     run(
         prepare_expression,

@@ -395,3 +395,20 @@ def test_real_nuclear_features(real_data, tmp_path):
     assert table.shape == (len(source), 24) and not table.var["dead"].any()
     expected = source.drop(columns=["tissue", "Image"]).set_index(donors.to_numpy()).loc[table.obs_names].astype(float)
     pd.testing.assert_frame_equal(table.to_df(), expected, check_names=False, check_exact=True)
+
+
+def test_factors_of_the_slides_travel_with_the_donors(tmp_path, capsys):
+    put_cohort(tmp_path / "cohort.tsv", [("D1", "S1;S2"), ("D2", "S3")])
+    for seed, sample in enumerate(("S1", "S2", "S3")):
+        put_summary(tmp_path / "s", sample, 4, seed)
+    status = pd.DataFrame(
+        {"sample": ["S1", "S2", "S3"], "status": "ok", "focus": [1, 3, 5], "scanner": ["A 1", "A 1", ""]}
+    )
+    status.to_csv(tmp_path / "status.tsv", sep="\t", index=False)
+    here = ("--summaries", str(tmp_path / "s"), "--size", "256", "--slide-status", str(tmp_path / "status.tsv"))
+    assert aggregate(tmp_path, *here) == 0
+    obs = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+    assert obs["slide_focus"].tolist() == [2, 5] and obs["slide_scanner"].tolist() == ["A 1", ""]
+    (tmp_path / "status.tsv").write_text("sample\tfocus\nS1\t1\n")
+    assert aggregate(tmp_path, *here) == 65
+    assert "status.tsv, row 1: no column status" in capsys.readouterr().err

@@ -149,7 +149,7 @@ def test_faults_of_all_encoders_come_at_once(tmp_path):
     paths.append(write_encoder(tmp_path / "c.onnx", out_kind=TensorProto.DOUBLE))
     paths.append(tmp_path / "d.onnx")
     with pytest.raises(DataError) as caught:
-        open_encoders([(None, path) for path in paths])
+        open_encoders([named_file(str(path)) for path in paths])
     assert len(caught.value.faults) == 3
     assert "encoders of one name, tiny" in str(caught.value)
 
@@ -160,6 +160,18 @@ def test_encoders_come_sorted_by_name(tmp_path):
     assert [encoder.name for encoder in open_encoders(files)] == ["a", "b", "c"]
     given = [named_file(f"{name}={path}") for name, path in zip("zyx", paths, strict=True)]
     assert [(encoder.name, encoder.origin.encoder) for encoder in open_encoders(given)] == [(n, n) for n in "xyz"]
+
+
+def test_an_encoder_of_one_patch_size(tmp_path):
+    path = write_encoder(tmp_path / "a=b.onnx")
+    assert named_file(f"retrained@128um={path}") == ("retrained", "128um", path)
+    assert named_file(f"{tmp_path}/x@y=z.onnx") == (None, None, tmp_path / "x@y=z.onnx")
+    files = [named_file(f"{name}={path}") for name in ("retrained@256", "retrained@128", "raw")]
+    found = [(encoder.name, encoder.size) for encoder in open_encoders(files)]
+    assert found == [("raw", None), ("retrained", "128"), ("retrained", "256")]
+    for name in ("retrained@128", "retrained"):
+        with pytest.raises(DataError, match="encoders of one name, retrained"):
+            open_encoders([*files, named_file(f"{name}={path}")])
 
 
 def test_a_gpu_that_is_not_there_is_told(tmp_path):

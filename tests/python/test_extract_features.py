@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import openslide
 import pandas as pd
 import pytest
 from encoders_made import METADATA, expected, write_encoder
+from slide_formats_made import write_mirax
 from slides_made import corrupt_tile, ellipse, glass, stain, write_slide
 
 import hx_extraction
@@ -367,3 +369,32 @@ def test_forty_thousand_patches(tmp_path, monkeypatch):
     np.testing.assert_allclose(found.features, one[shade], rtol=1e-3, atol=1e-5)
     with h5py.File(tmp_path / "summaries" / "S1.summary.h5") as file:
         assert file["128/tiny"].attrs["n"] == 40000
+
+
+def test_an_encoder_of_one_size_sees_the_patches_of_that_size_alone(cohort, extracted, tmp_path):
+    encoders = [f"tiny={cohort / 'tiny.onnx'}", *(f"other@{size}={cohort / 'other.onnx'}" for size in SIZES[:2])]
+    assert extract(cohort, tmp_path, encoders=encoders) == 0
+    for size in SIZES:
+        _, summaries = read_summary(tmp_path / "summaries" / "S1.summary.h5", str(size))
+        assert list(summaries) == (["other", "tiny"] if size in SIZES[:2] else ["tiny"])
+    before, after = contents(extracted), contents(tmp_path)
+    shared = [name for name in after if "summary" not in name]
+    assert len(shared) == 3 * (len(SIZES) + 2)
+    assert all(after[name] == before[name] for name in shared)
+
+
+def test_files_that_belong_to_a_slide_are_found_beside_it(tmp_path):
+    drawn = stain(glass(SIDE, SIDE), ellipse(SIDE, SIDE, (500, 480), (420, 400)))
+    (tmp_path / "made").mkdir()
+    write_mirax(tmp_path / "made" / "a.mrxs", drawn)
+    for number, name in enumerate(("a.mrxs", "a"), 1):
+        (tmp_path / f"slides{number}").mkdir()
+        shutil.move(tmp_path / "made" / name, tmp_path / f"slides{number}" / name)
+    write_encoder(tmp_path / "tiny.onnx")
+    put_patches(tmp_path / "patches", "S1", 128, coords(128, 4))
+    put_slides(tmp_path / "slides.tsv", ["S1"], slide="slides1/a.mrxs")
+    table = pd.read_csv(tmp_path / "slides.tsv", sep="\t").assign(parts="slides2/a")
+    table.to_csv(tmp_path / "slides.tsv", sep="\t", index=False)
+    assert extract(tmp_path, tmp_path / "out", encoders=[tmp_path / "tiny.onnx"]) == 0
+    rows = pd.read_csv(tmp_path / "out" / "Lung.b3.extract.tsv", sep="\t")
+    assert rows["status"].tolist() == ["ok"] and rows["n_patches"].tolist() == [4]

@@ -275,7 +275,7 @@ def test_inceptionv3_itself(tmp_path):
     import hx_classifier_model
     import hx_inception as net
 
-    write_training(tmp_path / "256.training.h5", cohort(textured, donors=5, per_slide=2))
+    write_training(tmp_path / "256.training.h5", cohort(textured, donors=5, per_slide=1))
     hx_classifier_model.use_device("cpu", 1, mixed_precision=False)
     base = hx_classifier_model.inception_base(75)  # weights do not depend on the side
     net.draw_weights(base, 1)
