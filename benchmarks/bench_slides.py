@@ -13,6 +13,7 @@ Slides are made by repeated_slide.py, unless files are given; for those, memory 
 """
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ import openslide
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bin"))
 
-from hx_grid import BLOCK_PX, PATCH_PX, Grid, iter_blocks, plan_reads, read_patches, resize_patch
+from hx_grid import BLOCK_PX, PATCH_PX, Grid, Read, iter_blocks, plan_reads, read_patches, resize_patch
 from hx_slide import Slide
 from hx_slide_file import CACHE_BYTES
 
@@ -98,12 +99,17 @@ def read_all(path: Path, glass: np.ndarray, grids: list[Grid], threads: int) -> 
             pass
 
 
+def inside(read: Read, slide: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of what a read takes from a slide of a width and height."""
+    return min(read.w, slide[0] - read.x), min(read.h, slide[1] - read.y)
+
+
 def bare(path: Path, grids: list[Grid], block: np.ndarray) -> None:
     """The floor: the same regions decoded, as many resizes of the same sizes from one RGB block (BLOCK_PX square)."""
     with openslide.OpenSlide(path) as handle:
         handle.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
         for read in plan_reads(grids):
-            handle.read_region((read.x, read.y), 0, (read.w, read.h))
+            handle.read_region((read.x, read.y), 0, inside(read, handle.dimensions))
             for size, index in read.patches:
                 top, left = (index * size) % BLOCK_PX, (index // 7 * size) % BLOCK_PX
                 patch = block[top : top + size, left : left + size]
@@ -118,6 +124,7 @@ def bench_reading(path: Path, folder: Path, threads: int, min_tissue: float, run
     with Slide(path, background=glass) as slide:
         x, y = grids[0].coords[len(grids[0].coords) // 2] // BLOCK_PX * BLOCK_PX
         block = slide.read(int(x), int(y), BLOCK_PX, BLOCK_PX)
+        shape = slide.width, slide.height
     ways = {
         "one": lambda band: read_all(path, glass, band, 1),
         "six": lambda band: [read_all(path, glass, [grid], 1) for grid in band],
@@ -127,7 +134,7 @@ def bench_reading(path: Path, folder: Path, threads: int, min_tissue: float, run
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     pixels = 0.0
     for turn, band in enumerate(bands(grids) * runs):
-        pixels += sum(read.w * read.h for read in plan_reads(band)) / 1e6
+        pixels += sum(math.prod(inside(read, shape)) for read in plan_reads(band)) / 1e6
         names = list(ways)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             taken[name].append(seconds(lambda name=name, band=band: ways[name](band)))

@@ -214,10 +214,16 @@ def iter_blocks(
     coords = {grid.size: grid.coords for grid in grids}
 
     def load(read: Read) -> np.ndarray | None:
+        # Glass is laid on what leaves the slide: OpenSlide would give it as transparent pixels, which take far longer.
+        w, h = min(read.w, slide.width - read.x), min(read.h, slide.height - read.y)
         try:
-            return slide.read(read.x, read.y, read.w, read.h)
+            block = slide.read(read.x, read.y, w, h)
         except TileError:
             return None
+        if (w, h) == (read.w, read.h):
+            return block
+        glass = slide.background.tolist()
+        return cv2.copyMakeBorder(block, 0, read.h - h, 0, read.w - w, cv2.BORDER_CONSTANT, value=glass)
 
     def cut(read: Read, loading: Future, size: int, index: int) -> np.ndarray | T | None:
         x, y = (int(value) for value in coords[size][index])

@@ -76,7 +76,7 @@ def main(argv: list[str] | None) -> None:
     write_tsv(counts, args.outdir / f"{args.size}.training_counts.tsv")
     write_tsv(dropped_table(losses, STAGE), args.outdir / f"{args.size}.dropped.tsv")
     sheet = contact_sheet(f"Training patches of {size_text(args.size)}", examples(out, rows, counts, args.seed))
-    write_jpeg(args.outdir / f"{args.size}.contact_sheet.jpg", sheet)
+    write_jpeg(args.outdir / f"contact_sheet_{args.size}_mqc.jpg", sheet)
 
 
 if __name__ == "__main__":

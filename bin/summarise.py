@@ -14,7 +14,9 @@ import pandas as pd
 import hx_report as report
 import hx_sections as sections
 from hx_association import QQ, SUMMARY
+from hx_classifier_sections import classifier_sections
 from hx_cli import Faults, command, log, parser
+from hx_feature_sections import feature_sections
 from hx_io import read_table, write_tsv
 from hx_join import DROPPED_COLUMNS
 from hx_methods import methods_section
@@ -24,8 +26,17 @@ from hx_slide_sections import slide_sections
 MATCHING = ["tissue", "tissue_id", "slides", "slides_usable", "donors", "matched_donors", "donors_kept", "rule"]
 STATUS = ["sample", "tissue_id", "status", "reason"]
 NAMES = {
+    *("variant", "split", "grey", "classes", "epoch", "best_epoch", "augment", "device", "stage", "truth", "predicted"),
+    *("sample", "donor", "held_out", "suspicious", "weights_hash"),
     *("setting", "control", "tissue_id", "tissue", "size", "encoder", "aggregation", "correction", "rule", "weights"),
     *("best_feature", "best_gene", "best_symbol"),
+}
+FEATURE_SUMMARY = ["tissue_id", "size", "encoder", "aggregation", "n_donors", "n_features", "reliability_median"]
+CLASSIFIER = {  # tables of train_classifier.py that the report shows, and columns that they must have
+    "classifier": ["split", "grey", "patch_accuracy", "slide_accuracy"],
+    "curves": ["stage", "epoch", "accuracy", "val_accuracy"],
+    "confusion": ["truth", "predicted", "patches"],
+    "slides": ["sample", "donor", "tissue_id", "predicted", "suspicious"],
 }
 TOP_GENES = 1000  # rows of summary/top_genes.tsv for each tissue
 
@@ -55,6 +66,24 @@ def read_all(paths: list[Path], columns: list[str], faults: Faults) -> pd.DataFr
             faults.add(f"{path}, row 1: no column {', '.join(lacking)}: give the file as its stage wrote it")
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def read_classifier(paths: list[Path], faults: Faults) -> dict[str, pd.DataFrame]:
+    """Tables of all sizes and variants, with columns size and variant; {} where no classifier was trained.
+
+    Files are named <size>[.<variant>].<what>.tsv. Of slides, those whose label is doubted.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for path in sorted(paths, key=lambda path: path.name):
+        size, *variant, what = path.name.removesuffix(".tsv").split(".")
+        if what in CLASSIFIER:
+            table = read_all([path], CLASSIFIER[what], faults)
+            parts.setdefault(what, []).append(table.assign(size=size, variant=".".join(variant)))
+    tables = {what: typed(pd.concat(found, ignore_index=True)) for what, found in parts.items()}
+    if "slides" in tables:
+        slides = tables.pop("slides")
+        tables["doubted"] = slides[(slides["suspicious"] == "yes") & (slides["variant"] == "")]
+    return tables
 
 
 def read_genes(paths: list[Path], chosen: pd.DataFrame) -> pd.DataFrame:
@@ -97,6 +126,8 @@ def main(argv: list[str] | None) -> None:
     add("--dropped", type=Path, nargs="*", default=[], help="dropped.tsv files of all stages")
     add("--status", type=Path, help="slide_status.tsv of check_slides.py; none where no slide was read")
     add("--associations", type=Path, required=True, help="folder with the tables of associate.py")
+    add("--feature-summaries", type=Path, nargs="*", default=[], help="feature_summary.tsv of aggregate_features.py")
+    add("--classifier", type=Path, nargs="*", default=[], help="tables of train_classifier.py, all sizes")
     add("--truth", type=Path, help="truth.json of a simulated cohort; needs --features and --expression")
     add("--features", type=Path, help="folder with <tissue_id>.<size>.h5ad")
     add("--expression", type=Path, help="folder with <tissue_id>.expression.h5ad")
@@ -115,6 +146,8 @@ def main(argv: list[str] | None) -> None:
     status = read_all([args.status], STATUS, faults) if args.status else None
     summary = read_all(listed(args.associations, "*.association_summary.tsv", faults), SUMMARY, faults)
     qq = read_all(listed(args.associations, "*.association_qq.tsv", faults), QQ, faults)
+    quality = read_all(args.feature_summaries, FEATURE_SUMMARY, faults)
+    classifier = read_classifier(args.classifier, faults)
     gene_files = listed(args.associations, "*.association_genes.parquet", faults)
     faults.stop()
     matching, summary, qq = typed(matching), typed(summary), typed(qq)
@@ -128,12 +161,17 @@ def main(argv: list[str] | None) -> None:
         "top_genes": report.top_genes(read_genes(gene_files, chosen), chosen, TOP_GENES),
         "qq": qq,
         "dropped": dropped,
+        **classifier,
     }
+    if len(quality):
+        tables["feature_summary"] = typed(quality)
     shown = [
         sections.verdict(tables["verdict"]),
         sections.flow(tables["flow"]),
         sections.losses(tables["losses"]),
         *slide_sections(status),
+        *classifier_sections(classifier, args.primary.split(",")[0]),
+        *(feature_sections(tables["feature_summary"]) if len(quality) else []),
         sections.qq(qq, chosen),
         sections.calibration(tables["calibration"]),
         sections.settings(tables["settings"]),

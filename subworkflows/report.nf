@@ -28,6 +28,8 @@ workflow REPORT {
     losses     // channel: path(*.dropped.tsv)
     status     // value: path(slide_status.tsv) or []
     tables     // channel: path of association tables
+    image      // channel: path of feature summaries and of tables of the classifier
+    sheets     // channel: path of contact sheets
     features   // channel: [ meta, path ]
     expression // channel: [ meta, path ]
     truth      // value: path(truth.json) or []
@@ -50,6 +52,7 @@ workflow REPORT {
         truth,
         file("${projectDir}/assets/methods.toml"),
         opts.features ? "-,${opts.features_name},given" : opts.primary,
+        image.toSortedList(by_name),
     )
 
     ch_versions = versions.mix(SUMMARISE.out.versions).map { path -> path.text.trim() }
@@ -58,7 +61,7 @@ workflow REPORT {
         .collectFile(storeDir: "${opts.outdir}/pipeline_info", name: 'hx_software_mqc_versions.yml', sort: true, newLine: true)
     ch_parameters = channel.of(parametersSection(opts)).collectFile(name: 'hx_parameters_mqc.json')
     MULTIQC(
-        SUMMARISE.out.sections.mix(ch_versions, ch_parameters).flatten().toSortedList(by_name),
+        SUMMARISE.out.sections.mix(ch_versions, ch_parameters, sheets).flatten().toSortedList(by_name),
         file("${projectDir}/assets/multiqc_config.yml"),
     )
 

@@ -56,6 +56,8 @@ workflow SLIDES {
     def by_name = { a, b -> a.name <=> b.name }
     ch_versions = channel.empty()
     ch_splits = channel.empty()
+    ch_sheets = channel.empty()
+    ch_classifier = channel.empty()
     ch_losses = channel.empty()
 
     if (patch_features) {
@@ -88,6 +90,8 @@ workflow SLIDES {
                 .map { size, parts -> [size, parts.sort { path -> path.name }] },
             [patches: opts.classifier_patches, seed: opts.seed],
         )
+
+        ch_sheets = SAMPLE_PATCHES.out.sheet
 
         def encoders = encoderList(opts.encoders)
         def weights = opts.weights == 'random' ? [] : file(opts.weights)
@@ -132,6 +136,8 @@ workflow SLIDES {
 
     emit:
     summaries = ch_tissues              // channel: [ tissue_id, [ path(*.summary.h5) ] ]
+    sheets    = ch_sheets               // channel: path(contact_sheet_*_mqc.jpg)
+    classifier = ch_classifier          // channel: path of tables of the classifier
     status    = CHECK_SLIDES.out.status // value: path(slide_status.tsv)
     splits    = ch_splits               // channel: [ size, path of a table of the donors that a classifier was trained on ]
     losses    = ch_losses               // channel: path(*.dropped.tsv)

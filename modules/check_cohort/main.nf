@@ -46,9 +46,13 @@ process CHECK_COHORT {
 
     stub:
     """
-    printf 'sample\\tdonor\\ttissue\\ttissue_id\\tslide\\tmpp\\tbatch\\nGTEX-STUB1-0126\\tGTEX-STUB1\\tLung\\tLung\\tslides/GTEX-STUB1-0126.tif\\t0.5\\tLung.b0\\n' > slides.tsv
-    printf 'donor\\ttissue\\ttissue_id\\tsamples\\trna_sample\\tfold\\nGTEX-STUB1\\tLung\\tLung\\tGTEX-STUB1-0126\\tGTEX-STUB1-0126-SM-1\\t0\\n' > cohort.tsv
-    printf 'tissue_id\\tdonors\\nLung\\t1\\n' > matching.tsv
+    printf 'sample\\tdonor\\ttissue\\ttissue_id\\tslide\\tmpp\\ttissue_geojson\\tfold\\tbatch\\n' > slides.tsv
+    printf 'donor\\ttissue\\ttissue_id\\tsamples\\trna_sample\\tfold\\n' > cohort.tsv
+    for tissue in Lung Spleen; do
+        printf "S1-\$tissue\\tD1\\t\$tissue\\t\$tissue\\tslides/S1-\$tissue.tif\\t0.5\\t\\t0\\t\$tissue.b0\\n" >> slides.tsv
+        printf "D1\\t\$tissue\\t\$tissue\\tS1-\$tissue\\tR1-\$tissue\\t0\\n" >> cohort.tsv
+    done
+    printf 'tissue_id\\tdonors\\nLung\\t1\\nSpleen\\t1\\n' > matching.tsv
     printf 'id\\tkind\\tstage\\treason\\n' > dropped.tsv
     echo '"CHECK_COHORT": {python: stub}' > versions.yml
     """

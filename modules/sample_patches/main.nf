@@ -12,7 +12,7 @@ process SAMPLE_PATCHES {
     output:
     tuple val(size), path("${size}.training.h5"), emit: patches
     path "${size}.training.tsv", emit: table
-    path "${size}.contact_sheet.jpg", emit: sheet
+    path "contact_sheet_${size}_mqc.jpg", emit: sheet
     path "${size}.training_counts.tsv", emit: counts
     path "${size}.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
@@ -32,7 +32,7 @@ process SAMPLE_PATCHES {
 
     stub:
     """
-    touch ${size}.training.h5 ${size}.contact_sheet.jpg
+    touch ${size}.training.h5 contact_sheet_${size}_mqc.jpg
     printf 'sample\\tdonor\\ttissue_id\\tfold\\tx\\ty\\n' > ${size}.training.tsv
     printf 'tissue_id\\tdonors\\tslides\\tpatches\\n' > ${size}.training_counts.tsv
     printf 'id\\tkind\\tstage\\treason\\n' > ${size}.dropped.tsv

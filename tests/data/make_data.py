@@ -152,9 +152,9 @@ def main() -> None:
         "--dropped",
         MADE / "features" / "aggregate.dropped.tsv",
         "--feature-summary",
-        MADE / "features" / "feature_summary.tsv",
+        MADE / "features" / f"{tissue}.256.feature_summary.tsv",
         "--feature-histograms",
-        MADE / "features" / "feature_histograms.tsv",
+        MADE / "features" / f"{tissue}.256.feature_histograms.tsv",
     )
     run(
         prepare_expression,

@@ -174,6 +174,7 @@ class Counting:
 
     def __init__(self, slide):
         self.slide, self.reads = slide, []
+        self.width, self.height = slide.width, slide.height
 
     def read(self, *region):
         self.reads.append(region)
@@ -192,6 +193,7 @@ def test_one_decode_is_pixel_identical_to_separate_reads(drawn):
                 np.testing.assert_array_equal(patch, other.read(int(x), int(y), size, size))
             seen[size].add(index)
     assert all(seen[grid.size] == set(range(len(grid.coords))) for grid in grids)
+    assert all(x + w <= slide.width and y + h <= slide.height for x, y, w, h in counting.reads)
     pixels = sum(w * h for _, _, w, h in counting.reads)
     assert pixels < 1.05 * 4700 * 4300  # separate reads decode six times as much
 

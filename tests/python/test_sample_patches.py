@@ -45,7 +45,8 @@ def test_all_files_of_a_size(files, tmp_path):
     out = tmp_path / "out"
     assert run(files, out) == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        *("256.contact_sheet.jpg", "256.dropped.tsv", "256.training.h5", "256.training.tsv", "256.training_counts.tsv")
+        *("256.dropped.tsv", "256.training.h5", "256.training.tsv", "256.training_counts.tsv"),
+        "contact_sheet_256_mqc.jpg",
     ]
     patches, table = read_training(out / "256.training.h5"), read_table(out / "256.training.tsv")
     assert table.columns.tolist() == ["sample", "donor", "tissue_id", "fold", "x", "y"]
@@ -76,7 +77,7 @@ def test_only_batches_without_patches(files, tmp_path):
 
 def test_contact_sheet_has_a_row_a_tissue_with_eight_patches(files, tmp_path):
     assert run(files, tmp_path) == 0
-    sheet = cv2.imread(str(tmp_path / "256.contact_sheet.jpg"))[..., ::-1].astype(int)
+    sheet = cv2.imread(str(tmp_path / "contact_sheet_256_mqc.jpg"))[..., ::-1].astype(int)
     for colour, shown in (((200, 40, 40), 8), ((40, 200, 40), 6)):
         close = (np.abs(sheet - colour).max(axis=2) < 30).astype(np.uint8)
         close = cv2.morphologyEx(close, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))

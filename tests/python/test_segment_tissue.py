@@ -9,13 +9,14 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from slide_formats_made import write_mirax
 from slides_made import GLASS, corrupt_tile, ellipse, glass, stain, write_slide
 
 from hx_draw import SlideSpec, draw_slide
 from hx_grid import read_patches, resize_patch
 from hx_slide import Slide
 from hx_training import read_training
-from segment_tissue import main
+from segment_tissue import main, tissue_mask
 
 TRIDENT = {
     *("patch_size", "patch_size_level0", "level0_magnification", "target_magnification", "overlap"),
@@ -272,6 +273,19 @@ def test_an_edited_outline_takes_the_place_of_the_segmentation(one):
     assert rows.loc["A", "tissue_mm2"] == pytest.approx(512 * 768 * 0.25e-6, rel=0.05)
 
 
+def test_files_that_belong_to_a_slide_are_found_beside_it(tmp_path):
+    (tmp_path / "slides").mkdir()
+    write_mirax(tmp_path / "slides" / "a.mrxs", stain(glass(1536, 1536), TRUTH))
+    (tmp_path / "slides" / "slides2").mkdir()
+    (tmp_path / "slides" / "a").rename(tmp_path / "slides" / "slides2" / "a")
+    table(tmp_path / "slides.tsv", [("A", "a.mrxs", "")])
+    assert run(tmp_path, "--patch-sizes", "256", out="alone") == 0
+    assert quality(tmp_path, "alone").loc["A", "status"] == "unreadable"
+    with_columns(tmp_path, parts="slides2/a")
+    assert run(tmp_path, "--patch-sizes", "256") == 0
+    assert quality(tmp_path).loc["A", ["status", "vendor"]].tolist() == ["ok", "mirax"]
+
+
 def test_training_patches_are_cut_in_the_same_pass(one):
     shutil.copy(one / "slides" / "good.tif", one / "slides" / "b.tif")
     write_slide(one / "slides" / "blank.tif", glass(600, 600))
@@ -307,6 +321,30 @@ def test_blur_and_folds_are_flagged_and_nothing_is_cut_out_for_them(tmp_path):
         assert flagged[x < 768].mean() < 0.1 and flagged[x >= 1280].mean() > 0.5
         assert set(file) == {"coords", "tissue_fraction", "pen_fraction", "blur_fraction", "fold_fraction"}
     assert rows[["haematoxylin", "eosin"]].gt(0).all(axis=None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_mask_is_the_true_outline_of_a_drawn_slide(tmp_path, seed):
+    spec = SlideSpec(px=1536, stain=(1.0, 0.85, 1.15, 0.9)[seed])
+    drawn = draw_slide(spec, np.random.default_rng(seed))
+    truth = np.zeros((1536, 1536), np.uint8)
+    cv2.fillPoly(truth, drawn.outline, 1)
+    with Slide(write_slide(tmp_path / "a.tif", drawn.image)) as slide:
+        mask, _ = tissue_mask(slide, "glass", None)
+    found, truth = cv2.resize(mask.view(np.uint8), truth.shape, interpolation=cv2.INTER_NEAREST) > 0, truth > 0
+    assert (found & truth).sum() / (found | truth).sum() >= 0.95
+
+
+@pytest.mark.parametrize("colour", [(243, 228, 236), (246, 242, 220), (225, 226, 228)], ids=["pink", "yellow", "grey"])
+def test_blank_glass_of_any_colour_gives_no_patch(tmp_path, colour):
+    (tmp_path / "slides").mkdir()
+    noise = np.random.default_rng(0).normal(0, 3, (1024, 1024, 3))
+    blank = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+    write_slide(tmp_path / "slides" / "a.tif", blank)
+    table(tmp_path / "slides.tsv", [("A", "a.tif", "")])
+    assert run(tmp_path, "--patch-sizes", "128,256,512") == 0
+    row = quality(tmp_path).loc["A"]
+    assert row["status"] == "no_tissue" and not list(tmp_path.rglob("*_patches.h5"))
 
 
 @pytest.mark.parametrize(

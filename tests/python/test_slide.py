@@ -31,17 +31,18 @@ def test_sizes_and_float_level_factors(exact):
 
 
 def test_field_of_view_is_exact_where_level_sizes_are_rounded_up(tmp_path):
-    # 4001 = 4 x 1000 + 1: the level factor is 4001 / 1001 = 3.997, which an integer would make 3.
-    picture = glass(1024, 4001, noise=0)
-    picture[:, 3000:3001] = 0
-    picture[:, 3511:3512] = 0
+    # 20001 = 4 x 5000 + 1: the level factor is 20001 / 5001 = 3.9994, which an integer would make 3.
+    picture = glass(256, 20001, noise=0)
+    lines = [2000, 19000, 19511]
+    picture[:, lines] = 0
     with Slide(write_slide(tmp_path / "s.tif", picture, factors=(4,), compression=None)) as slide:
-        patch = slide.read(3000, 0, 512, 512)
+        patch = slide.read(19000, 0, 512, 256)
         assert np.flatnonzero(patch[0].sum(axis=1) == 0).tolist() == [0, 511]
         low = slide.read_level(1)
+        assert low.factor[0] == pytest.approx(3.9994, abs=1e-4)
         dark = low.pixels[10].astype(int).sum(axis=1)
-        at = [float(np.argmin(dark[a:b]) + a + 0.5) * low.factor[0] for a, b in ((700, 800), (850, 950))]
-        assert (at[1] - at[0]) / 511 == pytest.approx(1, abs=0.01)  # one pixel of the level is 0.8 % of it
+        at = [float(np.argmin(dark[a:b]) + a + 0.5) * low.factor[0] for a, b in ((0, 1000), (4700, 4800))]
+        assert (at[1] - at[0]) / 17000 == pytest.approx(1, abs=0.001)
 
 
 def test_read_gives_the_level_0_pixels(exact):

@@ -192,7 +192,7 @@ def test_same_input_same_bytes(run, tmp_path):
 def test_methods_say_what_ran(run):
     text_of = content(run[0], "hx_methods")["data"]
     assert "simulated (mode signal)" in text_of
-    assert "patches of 256, 1024 pixels" in text_of and "1 tissues, 40 donors a tissue" in text_of
+    assert "patches of 256 px, 1024 px" in text_of and "1 tissues, 40 donors a tissue" in text_of
     assert "Benjamini-Hochberg procedure at 0.05" in text_of and "Bonferroni correction" not in text_of
     assert "Szegedy" in text_of and "never trained" in text_of and "{" not in text_of
 

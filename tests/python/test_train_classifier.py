@@ -270,6 +270,7 @@ def test_options_that_make_no_sense(tmp_path, options):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_inceptionv3_itself(tmp_path):
     """Weights of a file, the study's freeze; two threads in two processes give the same bytes."""
     import hx_classifier_model
