@@ -86,20 +86,21 @@ def checkTogether(opts) {
     if (opts.encoders) {
         encoderList(opts.encoders).each { name, onnx ->
             if (!(name ==~ '[A-Za-z0-9][A-Za-z0-9._-]*')) { faults << "--encoders: '${name}' is not a name (letters, digits, . _ -)" }
-            else if (onnx == null && name != 'raw') { faults << "--encoders: '${name}' is unknown: use raw, or ${name}=onnx:/path/to/encoder.onnx" }
+            else if (onnx == null && !(name ==~ /raw(-(layer(1|7|12|65|166)|mixed([0-9]|10))-(mean|max))?|retrained/)) { faults << "--encoders: '${name}' is unknown: use raw, raw-mixed2-mean and the like, retrained, or ${name}=onnx:/path/to/encoder.onnx" }
             else if (onnx != null && !onnx.exists()) { faults << "--encoders: no such file: ${onnx}" }
         }
     }
     ['input', 'gtex_dir', 'exclude', 'genes', 'truth'].findAll { name -> opts[name] && !file(opts[name]).exists() }
         .each { name -> faults << "--${name}: no such file or folder: ${opts[name]}" }
-    ['features', 'patch_features', 'expression', 'covariates'].findAll { name -> opts[name] }.each { name ->
+    if (opts.retrained_from && !(opts.retrained_from in sizeNames(opts))) { faults << "--retrained_from ${opts.retrained_from} is not among the patch sizes ${sizeNames(opts).join(', ')}" }
+    ['features', 'patch_features', 'expression', 'covariates', 'retrained_weights'].findAll { name -> opts[name] }.each { name ->
         opts[name].tokenize(',').each { part ->
             def found = files(part.trim())
             if (!found || found.any { path -> !path.exists() }) { faults << "--${name}: no such file: ${part.trim()}" }
         }
     }
-    if (opts.weights && opts.weights != 'random' && !file(opts.weights).exists()) {
-        faults << "--weights: no such file: ${opts.weights} (or 'random')"
+    if (opts.weights && !(opts.weights in ['random', 'imagenet']) && !file(opts.weights).exists()) {
+        faults << "--weights: no such file: ${opts.weights} (or random, imagenet)"
     }
     if (opts.gtex_dir && file(opts.gtex_dir).exists()) {
         if (!opts.expression && files("${opts.gtex_dir}/*.gct*").size() != 1) {

@@ -4,6 +4,7 @@ include { encoderList; pathList; sizeNames         } from './params.nf'
 include { patchFeatureSample; slidePath; slideParts } from './cohort.nf'
 include { SEGMENT_TISSUE    } from '../modules/segment_tissue/main.nf'
 include { SAMPLE_PATCHES    } from '../modules/sample_patches/main.nf'
+include { TRAIN_CLASSIFIER  } from '../modules/train_classifier/main.nf'
 include { PREPARE_ENCODER   } from '../modules/prepare_encoder/main.nf'
 include { EXTRACT_FEATURES  } from '../modules/extract_features/main.nf'
 include { SUMMARISE_PATCHES } from '../modules/summarise_patches/main.nf'
@@ -44,6 +45,46 @@ def trainingQuota(rows, wanted) {
     return rows.countBy { row -> row.tissue_id }.collectEntries { tissue_id, n -> [tissue_id, Math.ceil(wanted / Integer.highestOneBit(n)) as int] }
 }
 
+// Weights that raw has and the classifier starts from; [] for drawn ones. Keras' own are fetched once, before any task.
+def weightsFile(weights) {
+    def keras = 'https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5'
+    return weights == 'random' ? [] : file(weights == 'imagenet' ? keras : weights)
+}
+
+// Whether a classifier is trained: it is asked for, is not given, and there are tissues to tell apart.
+def trains(opts, rows) {
+    def asked = 'retrained' in encoderList(opts.encoders).collect { name, _onnx -> name } && !opts.retrained_weights
+    def tissues = rows.collect { row -> row.tissue_id }.unique()
+    if (asked && tissues.size() == 1) {
+        log.warn("One tissue (${tissues[0]}): there is nothing to tell it from, so no classifier is trained and the encoder retrained is left out; --retrained_weights gives one of another cohort.")
+    }
+    return asked && tissues.size() > 1
+}
+
+def trainingSettings(opts, rows) {
+    return [
+        tissues: rows.collect { row -> row.tissue_id }.unique().sort(),
+        split: opts.classifier_split, head_epochs: opts.classifier_head_epochs, base_epochs: opts.classifier_base_epochs,
+        head_optimizer: opts.classifier_head_optimizer, learning_rate: opts.classifier_learning_rate, momentum: opts.classifier_momentum,
+        freeze_below: opts.freeze_below, augment: opts.classifier_augment ?: '', batch: opts.classifier_batch,
+        micro_batch: opts.micro_batch, mixed_precision: opts.classifier_mixed_precision, seed: opts.seed,
+    ]
+}
+
+// [size, encoder] of --retrained_weights; size '' for a file that names none and so serves all.
+def frozenEncoders(opts) {
+    if (!('retrained' in encoderList(opts.encoders).collect { name, _onnx -> name })) { return [] }
+    return pathList(opts.retrained_weights).collect { path ->
+        def named = path.name =~ /^([1-9][0-9]*(?:um)?)\.retrained\.onnx$/
+        [named ? named[0][1] : '', path]
+    }
+}
+
+// Table of the donors that a classifier saw, as an earlier run left it beside its encoder.
+def splitTable(onnx) {
+    return onnx.resolveSibling(onnx.name.replace('.retrained.onnx', '.slides.tsv'))
+}
+
 workflow SLIDES {
     take:
     sheet // value: path(samplesheet.csv)
@@ -72,7 +113,7 @@ workflow SLIDES {
         ch_rows = rows.map { all -> [all] }.combine(sheet.map { path -> [path] })
         SEGMENT_TISSUE(
             ch_rows.flatMap { all, path ->
-                def quota = trainingQuota(all, opts.classifier_patches)
+                def quota = trainingQuota(all, trains(opts, all) ? opts.classifier_patches : 0)
                 batchTasks(all, { row ->
                     def outline = row.tissue_geojson ? [slidePath(path, row.tissue_geojson)] : []
                     slideRow(row, path) + [fold: row.fold, tissue_geojson: outline, training: quota[row.tissue_id]]
@@ -94,17 +135,36 @@ workflow SLIDES {
         ch_sheets = SAMPLE_PATCHES.out.sheet
 
         def encoders = encoderList(opts.encoders)
-        def weights = opts.weights == 'random' ? [] : file(opts.weights)
+        def weights = weightsFile(opts.weights)
         PREPARE_ENCODER(
-            channel.fromList(encoders.findAll { _name, onnx -> onnx == null }.collect { name, _onnx -> name }),
+            channel.fromList(encoders.findAll { name, onnx -> onnx == null && name != 'retrained' }.collect { name, _onnx -> name }),
+            weights,
+            [sha256: opts.weights_sha256 ?: '', name: opts.weights == 'imagenet' ? 'imagenet' : '', seed: opts.seed],
+        )
+        TRAIN_CLASSIFIER(
+            SAMPLE_PATCHES.out.patches
+                .filter { size, _patches -> opts.retrained_from == null || size == opts.retrained_from }
+                .combine(channel.fromList([''] + (opts.classifier_controls ?: '').tokenize(',')))
+                .map { size, patches, variant -> [size, variant, patches] },
             weights,
             opts.weights_sha256 ?: '',
-            opts.seed,
+            rows.map { all -> trainingSettings(opts, all) },
         )
+        ch_frozen = channel.fromList(frozenEncoders(opts))
         ch_encoders = PREPARE_ENCODER.out.encoder
-            .mix(channel.fromList(encoders.findAll { _name, onnx -> onnx != null }))
+            .mix(
+                channel.fromList(encoders.findAll { _name, onnx -> onnx != null }),
+                TRAIN_CLASSIFIER.out.encoder.mix(ch_frozen)
+                    .map { size, onnx -> [opts.retrained_from || !size ? 'retrained' : "retrained@${size}".toString(), onnx] },
+            )
             .toSortedList { a, b -> a[0] <=> b[0] }
             .map { pairs -> pairs.transpose() }
+        ch_classifier = TRAIN_CLASSIFIER.out.tables.flatten()
+        // One classifier for all sizes: its donors are those of every size.
+        ch_splits = TRAIN_CLASSIFIER.out.encoder.join(TRAIN_CLASSIFIER.out.slides)
+            .map { size, _onnx, table -> [size, table] }
+            .mix(ch_frozen.map { size, onnx -> [size, splitTable(onnx)] }.filter { _size, table -> table.exists() })
+            .flatMap { size, table -> opts.retrained_from || !size ? sizeNames(opts).collect { name -> [name, table] } : [[size, table]] }
 
         EXTRACT_FEATURES(
             ch_rows.flatMap { all, path -> batchTasks(all, { row -> slideRow(row, path) }) }
@@ -118,7 +178,8 @@ workflow SLIDES {
         ch_status = SEGMENT_TISSUE.out.status.mix(EXTRACT_FEATURES.out.status)
         ch_losses = ch_losses.mix(SEGMENT_TISSUE.out.dropped, SAMPLE_PATCHES.out.dropped, EXTRACT_FEATURES.out.dropped)
         ch_versions = ch_versions.mix(
-            SEGMENT_TISSUE.out.versions, SAMPLE_PATCHES.out.versions, PREPARE_ENCODER.out.versions, EXTRACT_FEATURES.out.versions,
+            SEGMENT_TISSUE.out.versions, SAMPLE_PATCHES.out.versions, PREPARE_ENCODER.out.versions, TRAIN_CLASSIFIER.out.versions,
+            EXTRACT_FEATURES.out.versions,
         )
     }
 

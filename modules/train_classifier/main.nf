@@ -1,26 +1,23 @@
 // InceptionV3 fine-tuned to tell the tissues apart from patches of one size -> one ONNX encoder, scores and curves.
 process TRAIN_CLASSIFIER {
-    tag "${settings.variant ? "${size}.${settings.variant}" : size}"
+    tag "${variant ? "${size}.${variant}" : size}"
     label 'process_high'
     label 'process_gpu'
 
     container "${params.container_registry}histogex/deep:0.1.0-${task.accelerator ? 'cuda' : 'cpu'}"
 
     input:
-    tuple val(size), path(training)
+    tuple val(size), val(variant), path(training) // variant: '', or a control, which writes tables alone: patch_split, grey
     path weights       // where the base starts; [] for seeded random weights
     val weights_sha256 // expected SHA-256 of the weights file, or ''
     val settings       // map: tissues (list), split, head_epochs, base_epochs, head_optimizer, learning_rate, momentum, freeze_below,
-                       // augment, grey, batch, micro_batch, mixed_precision, seed; variant: '', or a control's label, which writes tables alone
+                       // augment, batch, micro_batch, mixed_precision, seed
 
     output:
     tuple val(size), path("${size}.retrained.onnx"), emit: encoder, optional: true
     path "${size}.classifier.keras", emit: model, optional: true
-    path '*.classifier.tsv', emit: scores
-    path '*.confusion.tsv', emit: confusion
-    path '*.curves.tsv', emit: curves
-    path '*.calibration.tsv', emit: calibration
-    path '*.slides.tsv', emit: slides
+    tuple val(size), path("${size}.slides.tsv"), emit: slides, optional: true
+    path '*.tsv', emit: tables
     path 'versions.yml', emit: versions
 
     script:
@@ -31,9 +28,9 @@ process TRAIN_CLASSIFIER {
     def options = [
         weights_sha256 ? "--weights-sha256 ${weights_sha256}" : '',
         settings.augment ? "--augment ${settings.augment}" : '',
-        settings.grey ? '--grey' : '',
+        variant == 'grey' ? '--grey' : '',
         settings.mixed_precision && task.accelerator ? '--mixed-precision' : '',
-        settings.variant ? "--variant ${settings.variant}" : '',
+        variant ? "--variant ${variant}" : '',
         previous ? "--resume-from '${previous}/checkpoint'" : '',
     ].findAll().join(' ')
     """
@@ -42,7 +39,7 @@ process TRAIN_CLASSIFIER {
         --training ${training} \\
         --weights ${weights ?: 'random'} \\
         --tissues ${settings.tissues.join(',')} \\
-        --split ${settings.split} \\
+        --split ${variant == 'patch_split' ? 'patch' : settings.split} \\
         --head-epochs ${settings.head_epochs} \\
         --base-epochs ${settings.base_epochs} \\
         --head-optimizer ${settings.head_optimizer} \\
@@ -61,9 +58,9 @@ process TRAIN_CLASSIFIER {
     """
 
     stub:
-    def name = settings.variant ? "${size}.${settings.variant}" : size
+    def name = variant ? "${size}.${variant}" : size
     """
-    if [ -z '${settings.variant}' ]; then touch ${size}.retrained.onnx ${size}.classifier.keras; fi
+    if [ -z '${variant}' ]; then touch ${size}.retrained.onnx ${size}.classifier.keras; fi
     printf 'size\\tvariant\\tsplit\\tclasses\\tpatch_accuracy\\n' > ${name}.classifier.tsv
     printf 'truth\\tpredicted\\tpatches\\tslides\\n' > ${name}.confusion.tsv
     printf 'stage\\tepoch\\tloss\\taccuracy\\tval_loss\\tval_accuracy\\n' > ${name}.curves.tsv
