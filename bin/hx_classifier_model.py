@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import onnx
 
 import hx_inception as net  # before Keras: it sets how TensorFlow starts
 from hx_cli import DataError, TemporaryFailure
@@ -173,40 +172,3 @@ def write_keras(model: keras.Model, path: Path) -> None:
         with zipfile.ZipFile(temporary, "w") as archive:
             for name, content in parts.items():
                 archive.writestr(zipfile.ZipInfo(name), content)
-
-
-def write_encoder(model: keras.Model, metadata: dict[str, str], path: Path) -> None:
-    """Write an encoder as ONNX (see hx_inception.write_onnx), the same bytes for the same model in any process."""
-    with atomic(path) as temporary:
-        net.write_onnx(model, metadata, temporary)
-        proto = onnx.load(temporary)
-        number_names(proto.graph)
-        onnx.checker.check_model(proto, full_check=True)
-        temporary.write_bytes(proto.SerializeToString(deterministic=True))
-
-
-def number_names(graph: onnx.GraphProto) -> None:
-    """Name nodes and inner tensors by their place in the graph, and sort constants by first use.
-
-    tf2onnx numbers them through a process, and among equal constants keeps one by its memory address.
-    """
-    names = {tensor.name: tensor.name for tensor in (*graph.input, *graph.output)}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    used = []
-
-    def named(name: str) -> str:
-        if name and name not in names:
-            names[name] = f"{'constant' if name in constants else 'tensor'}_{len(names)}"
-            used.extend([constants[name]] if name in constants else [])
-        return names.get(name, "")
-
-    for place, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{place}"
-        node.input[:] = [named(name) for name in node.input]
-        node.output[:] = [named(name) for name in node.output]
-    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in used]
-    for tensor in kept:
-        tensor.name = names[tensor.name]
-    del graph.initializer[:], graph.value_info[:]
-    graph.initializer.extend(kept)
-    graph.name = "encoder"

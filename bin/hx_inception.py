@@ -175,13 +175,44 @@ def load_weights(base: keras.Model, path: Path, suffix: str) -> None:
 
 
 def write_onnx(model: keras.Model, metadata: dict[str, str], path: Path) -> None:
-    """Write an encoder (see `encoder`) as ONNX with `metadata` as its metadata_props; batch size free."""
+    """Write an encoder (see `encoder`) as ONNX with `metadata` as its metadata_props; batch size free.
+
+    The same bytes for the same model in any process.
+    """
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="patches")
     proto, _ = tf2onnx.convert.from_keras(model, input_signature=[signature], opset=OPSET)
     for tensor in (*proto.graph.input, *proto.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "N"
+    number_names(proto.graph)
     onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
     onnx.checker.check_model(proto, full_check=True)
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def number_names(graph: onnx.GraphProto) -> None:
+    """Name nodes and inner tensors by their place in the graph, and sort constants by first use.
+
+    tf2onnx numbers them through a process, and among equal constants keeps one by its memory address.
+    """
+    names = {tensor.name: tensor.name for tensor in (*graph.input, *graph.output)}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    used = []
+
+    def named(name: str) -> str:
+        if name and name not in names:
+            names[name] = f"{'constant' if name in constants else 'tensor'}_{len(names)}"
+            used.extend([constants[name]] if name in constants else [])
+        return names.get(name, "")
+
+    for place, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{place}"
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
+    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in used]
+    for tensor in kept:
+        tensor.name = names[tensor.name]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(kept)
+    graph.name = "encoder"

@@ -24,7 +24,7 @@ from hx_cli import Faults, comma_list, command, log, parser
 from hx_io import write_tsv
 from hx_join import ID_PATTERN, gathered
 from hx_training import TrainingPatches, read_pixels, read_training_rows
-from prepare_encoder import IMAGENET_MD5, check_file, file_md5
+from hx_weights import check_file, is_imagenet
 
 if TYPE_CHECKING:  # it starts TensorFlow
     from hx_classifier_model import Network
@@ -163,7 +163,7 @@ def _train_and_write(args: Namespace, patches: TrainingPatches, suffix: str, sha
     weights = "random"
     if suffix:
         net.load_weights(base, Path(args.weights), suffix)
-        weights = "imagenet" if file_md5(Path(args.weights)) == IMAGENET_MD5 else "file"
+        weights = "imagenet" if is_imagenet(Path(args.weights)) else "file"
     else:
         net.draw_weights(base, args.seed)
         net.set_statistics(base, net.reference_drawing(args.seed, px=patches.px))
@@ -243,7 +243,7 @@ def _write_models(
         "split": args.split,
         "size": patches.size,
     }
-    model.write_encoder(network.features, metadata, args.outdir / f"{patches.size}.retrained.onnx")
+    net.write_onnx(network.features, metadata, args.outdir / f"{patches.size}.retrained.onnx")
     model.write_keras(network.classifier, args.outdir / f"{patches.size}.classifier.keras")
 
 

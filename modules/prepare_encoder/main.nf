@@ -18,7 +18,7 @@ process PREPARE_ENCODER {
     def with_sha256 = settings.sha256 ? "--weights-sha256 ${settings.sha256}" : ''
     def with_name = settings.name ? "--weights-name ${settings.name}" : ''
     """
-    # bin: hx_cli.py hx_inception.py hx_io.py hx_join.py
+    # bin: hx_cli.py hx_inception.py hx_io.py hx_join.py hx_weights.py
     prepare_encoder.py \\
         --encoder ${name} \\
         --weights ${weights ?: 'random'} ${with_sha256} ${with_name} \\

@@ -34,7 +34,7 @@ process TRAIN_CLASSIFIER {
         previous ? "--resume-from '${previous}/checkpoint'" : '',
     ].findAll().join(' ')
     """
-    # bin: hx_augment.py hx_classifier.py hx_classifier_model.py hx_classifier_scores.py hx_classifier_split.py hx_cli.py hx_inception.py hx_io.py hx_join.py hx_sizes.py hx_training.py prepare_encoder.py
+    # bin: hx_augment.py hx_classifier.py hx_classifier_model.py hx_classifier_scores.py hx_classifier_split.py hx_cli.py hx_inception.py hx_io.py hx_join.py hx_sizes.py hx_training.py hx_weights.py
     train_classifier.py \\
         --training ${training} \\
         --weights ${weights ?: 'random'} \\

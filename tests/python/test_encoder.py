@@ -17,7 +17,7 @@ from encoders_made import METADATA, PX, WIDTH, expected, point_outside, write_en
 from onnx import TensorProto
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
-import prepare_encoder as prepare_encoder_module
+import hx_weights
 from hx_cli import DataError, TemporaryFailure
 from hx_encoder import ORT_ERRORS, Encoder, named_file, open_encoders
 from hx_io import file_sha256
@@ -251,7 +251,7 @@ def test_a_wrong_checksum_is_refused(tmp_path, capsys):
 def test_the_checksum_of_imagenet_is_that_of_keras():
     keras = Path(importlib.util.find_spec("keras").origin).parent  # found, not imported: that takes 10 s
     source = (keras / "src" / "applications" / "inception_v3.py").read_text()
-    assert prepare_encoder_module.IMAGENET_MD5 in source.split("tf_kernels_notop.h5")[-1]
+    assert hx_weights.IMAGENET_MD5 in source.split("tf_kernels_notop.h5")[-1]
 
 
 @pytest.mark.parametrize("option", [("--weights-sha256", "0" * 64), ("--weights-name", "imagenet")])
@@ -347,7 +347,7 @@ def test_weights_files_of_keras(tmp_path, monkeypatch, capsys):
         assert (written["weights"], written["weights_sha256"]) == ("file", file_sha256(staged))
         md5 = hashlib.md5(staged.read_bytes()).hexdigest()
         with monkeypatch.context() as patched:
-            patched.setattr(prepare_encoder_module, "IMAGENET_MD5", md5)
+            patched.setattr(hx_weights, "IMAGENET_MD5", md5)
             assert prepare_encoder([*options, "--weights-name", "imagenet"]) == 0
         assert written["weights"] == "imagenet"
         loaded = next(layer for layer in written["model"].layers if isinstance(layer, keras.Model))
