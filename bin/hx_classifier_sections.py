@@ -59,7 +59,7 @@ def _label(row: pd.Series) -> str:
 def _scores(rows: pd.DataFrame) -> dict:
     columns = {
         "split": named("Split", "What training and validation patches do not share", {}),
-        "grey": named("Grey", "Whether the network saw no colour", {}),
+        "seen": named("Sees", "Colour, or grey alone", {}),
         "patch_accuracy": named("Patches right", "Share of validation patches whose tissue was told", RATIO),
         "slide_accuracy": named("Slides right", "By the mean probability of a slide's patches", RATIO),
         "chance": named("By chance", "Share of the commonest tissue", RATIO),
@@ -79,7 +79,7 @@ def _scores(rows: pd.DataFrame) -> dict:
         "Tissue classifier",
         "How well the fine-tuned network tells the tissues of donors apart whom it has not seen, by patch size.",
         f"Accuracy near chance, or much higher by patch than by donor, would be wrong. {escape(told)}".strip(),
-        rows,
+        rows.assign(seen=rows["grey"].map({"yes": "grey", "no": "colour"})),
         columns,
         PUBLISHED,
         "Patch size",

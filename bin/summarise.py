@@ -131,7 +131,7 @@ def main(argv: list[str] | None) -> None:
     add("--truth", type=Path, help="truth.json of a simulated cohort; needs --features and --expression")
     add("--features", type=Path, help="folder with <tissue_id>.<size>.h5ad")
     add("--expression", type=Path, help="folder with <tissue_id>.expression.h5ad")
-    add("--primary", default="256,raw,mean", help="size,encoder,aggregation that the verdict speaks of")
+    add("--primary", default="256,retrained,mean", help="size,encoder,aggregation that the verdict speaks of")
     add("--methods", type=Path, help="assets/methods.toml; without it the report has no methods text")
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
