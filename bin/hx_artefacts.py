@@ -6,7 +6,7 @@ said otherwise; `um` is micrometres a pixel in x and y, masks are bool (h, w). W
 takes a pixel out of the tissue. Densities are natural logarithms of glass over pixel unless said otherwise.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 import cv2
@@ -32,6 +32,8 @@ PALE = 0.8  # of the slide's median: the least that counts as local median, so t
 FOLD_UM2, FOLD_CORE_UM2 = 5000.0, 3000.0  # least area of a fold, and of the part at FOLD_DENSITY
 FOLD_GAP_UM = 48.0  # gaps up to this width are closed
 FOLD_CORE = 0.3  # least share of that part
+FOLD_HALO_UM = 750.0  # in a band of a large slide a fold is judged by what is this near
+BAND = 256  # rows of a large slide that are worked on at a time
 FOLD_LENGTH = 3.0  # length over width; a disc has 1.8 and a square 2.2 by the measure used
 
 # Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291: densities of haematoxylin and eosin in red, green, blue.
@@ -52,6 +54,18 @@ def densities(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
     return cv2.LUT(picture, table) + np.log(np.maximum(np.asarray(glass, np.float32), 1))
 
 
+def by_bands(found: Callable[..., np.ndarray], halo: int, *pictures: np.ndarray) -> np.ndarray:
+    """found(*pictures), a mask, from bands of BAND rows and `halo` rows above and below, so that memory stays flat."""
+    if len(pictures[0]) <= BAND + 2 * halo:
+        return found(*pictures)
+    mask = np.empty(pictures[0].shape[:2], bool)
+    for top in range(0, len(mask), BAND):
+        first = max(0, top - halo)
+        part = found(*(picture[first : top + BAND + halo] for picture in pictures))
+        mask[top : top + BAND] = part[top - first : top - first + BAND]
+    return mask
+
+
 def pen_mask(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float]) -> np.ndarray:
     """Pixels with the colour of ink: green, blue, black or red.
 
@@ -60,8 +74,11 @@ def pen_mask(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float]) ->
     takes more red. Blood that is redder can be told only by its gaps: what is narrower than RED_UM, or broken, is not
     called ink. Red ink over tissue takes the tissue's share of red too and is mostly not seen.
     """
-    density = densities(picture, glass)
-    red, green, blue = cv2.split(density)
+    return by_bands(lambda part: _pen(part, glass, um), round(RED_UM / um[1]) + 2, picture)
+
+
+def _pen(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float]) -> np.ndarray:
+    red, green, blue = cv2.split(densities(picture, glass))
     mean = (red + green + blue) / 3
     hue = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     coloured = (red > 1.15 * np.maximum(green, 0)) & (mean > PEN_OD)
@@ -129,12 +146,10 @@ def blur_mask(bands: np.ndarray, tissue: np.ndarray, um: tuple[float, float]) ->
     not. Tissue without contrast in either band is never called blurred.
 
     Args:
-        bands: of `sharpness_bands` over the same slide, of any size; resized to that of `tissue`.
-        tissue: where to look.
-        um: of a pixel of `tissue`.
+        bands: of `sharpness_bands` over the same slide.
+        tissue: where to look, a pixel a pixel of `bands`.
+        um: of a pixel of both.
     """
-    if bands.shape[:2] != tissue.shape:
-        bands = cv2.resize(bands, tissue.shape[::-1], interpolation=cv2.INTER_LINEAR)
     fine, coarse = cv2.split(_pooled(bands, tissue, BLUR_UM, um))
     blurred = tissue & (fine < BLUR_RATIO * coarse) & (coarse > FLAT)
     return large_pieces(blurred, BLUR_MM2 * 1e6 / (um[0] * um[1]), 8)
@@ -169,11 +184,29 @@ def fold_mask(picture: np.ndarray, tissue: np.ndarray, glass: np.ndarray, um: tu
     layers add up in density. Lymphoid tissue and nuclei differ in hue or are no long areas; a dark layer beside a pale
     one, such as keratin and thick epidermis beside dermis, looks like a fold and is flagged.
     """
+    step = -(-len(tissue) // (2 * BAND))  # pixels enough for a median
+    few = tissue[::step, ::step]
+    total = _grain(picture[::step, ::step], few, glass, (um[0] * step, um[1] * step))[1][few]
+    typical = float(np.median(total)) if len(total) else 0.0
+    return by_bands(lambda *part: _fold(*part, glass, um, typical), round(FOLD_HALO_UM / um[1]), picture, tissue)
+
+
+def _grain(
+    picture: np.ndarray, tissue: np.ndarray, glass: np.ndarray, um: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Density of the tissue smoothed over nuclei, (h, w, 3), and its mean over the channels."""
+    density = _pooled(np.maximum(densities(picture, glass), 0), tissue, GRAIN_UM, um)
+    return density, density @ np.full(3, 1 / 3, np.float32)
+
+
+def _fold(
+    picture: np.ndarray, tissue: np.ndarray, glass: np.ndarray, um: tuple[float, float], typical: float
+) -> np.ndarray:
+    """Folds in a band of a slide whose median density is `typical`."""
     if not tissue.any():
         return tissue.copy()
-    density = _pooled(np.maximum(densities(picture, glass), 0), tissue, GRAIN_UM, um)
-    total = density @ np.full(3, 1 / 3, np.float32)
-    local = np.maximum(_local_median(total, tissue, um), PALE * np.median(total[tissue]))
+    density, total = _grain(picture, tissue, glass, um)
+    local = np.maximum(_local_median(total, tissue, um), PALE * typical)
     single = tissue & (total < FOLD_RIM * local)
     around = _pooled(density, single, SAMPLE_UM * REACH / 2, um)
     red = density[..., 0] * around[..., 1]
@@ -211,7 +244,12 @@ def artefact_masks(
     """
     pen = pen_mask(picture, glass, um)
     rest = tissue & ~(cv2.dilate(pen.view(np.uint8), np.ones((3, 3), np.uint8)) > 0)
-    return {"pen": pen, "blur": blur_mask(bands, rest, um), "fold": fold_mask(picture, rest, glass, um)}
+    # At the resolution of the bands, which is fine enough for a window of BLUR_UM.
+    h, w = bands.shape[:2]
+    coarse = cv2.resize(rest.view(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST) > 0
+    blur = blur_mask(bands, coarse, (um[0] * rest.shape[1] / w, um[1] * rest.shape[0] / h))
+    blur = cv2.resize(blur.view(np.uint8), rest.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    return {"pen": pen, "blur": blur & rest, "fold": fold_mask(picture, rest, glass, um)}
 
 
 def stain_means(picture: np.ndarray, tissue: np.ndarray, glass: np.ndarray) -> dict[str, float]:

@@ -6,6 +6,7 @@ measures how far a pixel is from the slide's own glass.
 """
 
 import uuid
+from functools import partial, reduce
 from typing import NamedTuple
 
 import cv2
@@ -51,11 +52,12 @@ def glass_colour(picture: np.ndarray, opaque: np.ndarray) -> tuple[np.ndarray, s
     Returns:
         uint8 (3,) and "glass" (seen), "fill" (only saturated white was seen) or "assumed" (white: nothing was seen).
     """
-    smooth = cv2.GaussianBlur(picture, (0, 0), 1.5).astype(np.float32)
-    grey = smooth.mean(axis=2)
+    smooth = cv2.split(cv2.GaussianBlur(picture, (0, 0), 1.5))
+    grey = reduce(partial(np.add, dtype=np.float32), smooth) / np.float32(3)
     slope = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8))
-    pale = (smooth.min(axis=2) >= 150) & (np.ptp(smooth, axis=2) <= 60)
-    fill = (picture >= 254).all(axis=2)
+    darkest, brightest = reduce(cv2.min, smooth), reduce(cv2.max, smooth)
+    pale = (darkest >= 150) & (brightest - darkest <= 60)
+    fill = reduce(cv2.min, cv2.split(picture)) >= 254
     near_fill = cv2.dilate(fill.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     candidates = opaque & pale & (slope < 2) & ~near_fill
     enough = max(1, 0.005 * opaque.sum())
@@ -98,8 +100,8 @@ def glass_distance(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
 
     One-sided: what is brighter than the glass (unscanned white, glare) is at distance 0.
     """
-    lack = np.maximum(np.asarray(glass, np.float32) - picture.astype(np.float32), 0)
-    return np.sqrt(np.square(lack).sum(axis=2))
+    squares = np.square(np.maximum(np.float32(glass)[:, None] - np.arange(256, dtype=np.float32), 0))
+    return np.sqrt(reduce(np.add, map(cv2.LUT, cv2.split(picture), squares)))
 
 
 def glass_threshold(distance: np.ndarray, glass_seen: bool) -> float | None:
@@ -148,7 +150,7 @@ def glass_mask(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float], 
         return np.zeros(distance.shape, bool)
     ink = large_pieces(pen_mask(picture, glass, um), STROKE_MM2 / (um[0] * um[1] * 1e-6), 8)
     ink = cv2.dilate(ink.view(np.uint8), np.ones((5, 5), np.uint8)) > 0  # its soft edge
-    above = (distance > cut) & (picture.max(axis=2) >= UNSCANNED) & ~ink
+    above = (distance > cut) & (reduce(cv2.max, cv2.split(picture)) >= UNSCANNED) & ~ink
     solid = _solid(above, um)
     # A pixel on the edge of solid tissue belongs to it when it lacks half the light of the darkest pixel beside it.
     edge = solid & (cv2.erode(above.view(np.uint8), np.ones((3, 3), np.uint8)) == 0)

@@ -25,7 +25,7 @@ from hx_outline import outline_mask, read_outline
 from hx_overlay import draw_grid, figure_2, write_jpeg
 from hx_rows import read_slides
 from hx_sizes import size_folder, size_names, size_sides, size_text
-from hx_slide import NOMINAL_MPP, OVERVIEW_UM, Slide, TileError
+from hx_slide import NOMINAL_MPP, Slide, TileError
 from hx_tissue import geojson, glass_mask, otsu_mask
 from hx_training import TrainingPatches, no_patches, training_name, write_training
 from hx_training_cut import cut_training
@@ -34,7 +34,7 @@ SCHEMA_VERSION = 1
 OTSU_PX = 8192  # a lowest level beyond this (a file without pyramid) is shrunk by a whole factor first
 THUMBNAIL_PX, FIGURE_PX = 1400, 2800
 FOCUS_PX, FOCUS_WINDOWS = 256, 16
-FINE_UM = 4.0  # micrometres a pixel at which blur is looked for
+FINE_UM, BLUR_CELL_UM = 4.0, 16.0  # micrometres a pixel at which blur is looked for, and of its map
 WARNED = {"pen": 0.01, "blur": 0.2, "fold": 0.05}  # share of the tissue's area above which an artefact is a warning
 
 
@@ -150,7 +150,7 @@ def _measure(
     except ValueError as error:
         raise SlideError(str(error)) from None
     # Before the overview, which comes from the same pixels where the file has no smaller ones.
-    cell = round(OVERVIEW_UM / FINE_UM)
+    cell = round(BLUR_CELL_UM / FINE_UM)
     bands = sharpness_bands((strip.pixels for strip in slide.strips(FINE_UM, cell)), cell)
     outline = args.slide_dir / row["tissue_geojson"] if row["tissue_geojson"] else None
     method = "geojson" if outline else args.segmentation

@@ -29,19 +29,27 @@ def estimateText(opts) {
     def patches = opens_slides ? rows.size() * patches_of.values().sum() : 0
     def batches = opens_slides || opts.patch_features ? Math.min(rows.size(), tissues * opts.slide_batches) : 0
     def settings = opts.features ? tissues : tissues * sizes.size()
+    def trained = opens_slides && tissues > 1 && !opts.retrained_weights && 'retrained' in encoderList(opts.encoders).collect { name, _onnx -> name }
+    def classifiers = trained ? (opts.retrained_from ? 1 : sizes.size()) * (1 + (opts.classifier_controls ?: '').tokenize(',').size()) : 0
+    // One epoch's worth for the pass through the base that stage 1 works on.
+    def training = classifiers * (cost.train_core_seconds_per_classifier + tissues * opts.classifier_patches * (1 + opts.classifier_base_epochs)
+        * cost.train_core_seconds_per_patch_and_epoch * (opts.classifier_px / 299) ** 2)
     def tasks = [
         'CHECK_COHORT'      : 1,
         'SEGMENT_TISSUE'    : opens_slides ? batches : 0,
+        'SAMPLE_PATCHES'    : trained ? sizes.size() : 0,
+        'TRAIN_CLASSIFIER'  : classifiers,
         'EXTRACT_FEATURES'  : opens_slides ? batches : 0,
         'SUMMARISE_PATCHES' : opts.patch_features ? batches : 0,
         'AGGREGATE_FEATURES': settings,
         'PREPARE_EXPRESSION': tissues,
         'ASSOCIATE'         : settings,
-        'other'             : opens_slides ? 4 : 2,
+        'other'             : opens_slides ? 5 : 2,
     ].findAll { _name, n -> n > 0 }
     def core_seconds = opens_slides
         ? rows.size() * (cost.segment_core_seconds_per_slide + cost.decode_core_seconds_per_megapixel * area / 1e6) + patches * encoders * cost.encode_core_seconds_per_patch
         : 0
+    core_seconds += training
     core_seconds += settings * cost.statistics_core_seconds_per_tissue_and_size
     def kept = patches * encoders * cost.bytes_per_patch_feature[opts.save_patch_features]
     def summaries = opens_slides || opts.patch_features ? rows.size() * encoders * sizes.size() * cost.bytes_per_slide_summary_encoder_and_size : 0
@@ -57,7 +65,7 @@ def estimateText(opts) {
       patches               ${patches} (a slide: ${patches_of.collect { size, n -> "${n} of ${size} px" }.join(', ')})
       encoders              ${encoders}
       tasks                 ${tasks.values().sum()} (${tasks.collect { name, n -> "${name} ${n}" }.join(', ')})
-      core hours on CPU     ${hours(core_seconds)}, of them encoding ${hours(patches * encoders * cost.encode_core_seconds_per_patch)}
+      core hours on CPU     ${hours(core_seconds)}, of them encoding ${hours(patches * encoders * cost.encode_core_seconds_per_patch)} and training ${hours(training)}
       slides read           ${opts.simulate ? 'drawn by the run' : tera(slides_read)}
       results written       ${tera(kept + summaries)} (patch features kept: ${opts.save_patch_features})
       files in results      about ${files}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from slides_made import GLASS, TISSUE, ellipse, fat, glass, stain
 
+import hx_artefacts
 from hx_artefacts import (
     HALO,
     STAINS,
@@ -187,10 +188,30 @@ def test_pale_fat_fibres_and_colloid_are_not_blurred():
         assert tissue.mean() > 0.4 and blurred_share(picture, tissue, 0) < 0.01
 
 
-def test_bands_of_another_size_are_resized(drawn):
-    _, tissue, _ = overview(drawn)
-    bands = sharpness_bands([shrink(cv2.GaussianBlur(drawn, (0, 0), 12), 8)], 3)
-    assert blur_mask(bands, tissue, UM)[tissue].mean() > 0.97
+def test_blur_is_found_at_the_resolution_of_the_bands(drawn):
+    picture, tissue, colour = overview(drawn)
+    bands = sharpness_bands([shrink(cv2.GaussianBlur(drawn, (0, 0), 12), 8)], 4)
+    assert artefact_masks(picture, bands, tissue, colour, UM)["blur"][tissue].mean() > 0.95
+    sharp = sharpness_bands([shrink(drawn, 8)], 4)
+    assert artefact_masks(picture, sharp, tissue, colour, UM)["blur"].mean() < 0.01
+
+
+def test_a_large_slide_is_worked_through_in_bands(drawn, monkeypatch):
+    where = band(drawn.shape[:2], (1024, 1024), 0.4, 1300, 150)
+    _, tissue, colour = overview(drawn)
+    picture = np.tile(shrink(doubled(drawn, colour, where), 16), (6, 1, 1))
+    picture[300:330, 20:100] = (200, 20, 30)  # ink
+    tissue = np.tile(tissue, (6, 1))
+    heights = []
+    seen = hx_artefacts.densities
+    monkeypatch.setattr(hx_artefacts, "densities", lambda part, glass: heights.append(len(part)) or seen(part, glass))
+    found = pen_mask(picture, colour, UM), fold_mask(picture, tissue, colour, UM)
+    assert max(heights) <= 256 + 2 * 94 + 1 < len(picture)
+    monkeypatch.setattr(hx_artefacts, "BAND", 10_000)
+    whole = pen_mask(picture, colour, UM), fold_mask(picture, tissue, colour, UM)
+    assert whole[0].any() and whole[1].any()
+    assert (found[0] == whole[0]).all()
+    assert (found[1] & whole[1]).sum() / (found[1] | whole[1]).sum() > 0.9
 
 
 @pytest.mark.parametrize("width", [80, 300])
