@@ -45,7 +45,15 @@ def large_pieces(mask: np.ndarray, pixels: float, connectivity: int) -> np.ndarr
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
     keep = stats[:, cv2.CC_STAT_AREA] >= pixels
     keep[0] = False
-    return keep[labels]
+    return of_labels(keep, labels)
+
+
+def of_labels(keep: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """keep[labels] for bool (count,) and int32 (h, w), in bands, since NumPy makes 64-bit indices of the labels."""
+    kept = np.empty(labels.shape, bool)
+    for top in range(0, len(labels), BAND):
+        kept[top : top + BAND] = keep[labels[top : top + BAND]]
+    return kept
 
 
 def densities(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:

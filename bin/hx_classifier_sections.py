@@ -74,6 +74,8 @@ def _scores(rows: pd.DataFrame) -> dict:
         "device": named("Device", "What trained", {}),
     }
     told = leak(rows)
+    if (rows["weights"] == "random").any():
+        told = f"It started from random weights: chance is what to expect of it. {told}".strip()
     return table(
         "classifier",
         "Tissue classifier",

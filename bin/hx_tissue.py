@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hx_artefacts import large_pieces, pen_mask
+from hx_artefacts import large_pieces, of_labels, pen_mask
 
 WHITE = np.array([255, 255, 255], np.uint8)
 # Distance from glass, in grey levels, that parts tissue from glass: Otsu's threshold is kept inside this clamp. Uneven
@@ -22,6 +22,7 @@ NOISE_SD = 5.0  # the lower end of the clamp rises to this many standard deviati
 # Distance of the class means in pooled SD (Ashman's D). One mode that Otsu cuts in two gives 2.65 (normal) or 3.46
 # (uniform).
 BIMODAL = 4.0
+THRESHOLD_PX = 1 << 22  # of a larger picture every so many rows tell the threshold
 UNSCANNED = 10  # a pixel darker than this in every channel is painted black, not stained
 GAP_UM = 16.0  # gaps up to twice this wide are closed: cracks, breaks in the walls of fat cells
 HOLE_MM2 = 0.002  # smaller holes are filled: gaps between fibres, capillaries
@@ -101,7 +102,10 @@ def glass_distance(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
     One-sided: what is brighter than the glass (unscanned white, glare) is at distance 0.
     """
     squares = np.square(np.maximum(np.float32(glass)[:, None] - np.arange(256, dtype=np.float32), 0))
-    return np.sqrt(reduce(np.add, map(cv2.LUT, cv2.split(picture), squares)))
+    total = np.zeros(picture.shape[:2], np.float32)
+    for channel, table in enumerate(squares):  # one plane at a time: pictures of whole slides are large
+        total += cv2.LUT(cv2.extractChannel(picture, channel), table)
+    return np.sqrt(total, out=total)
 
 
 def glass_threshold(distance: np.ndarray, glass_seen: bool) -> float | None:
@@ -110,6 +114,7 @@ def glass_threshold(distance: np.ndarray, glass_seen: bool) -> float | None:
     Otsu on log(1 + distance), where glass and tissue weigh alike however dark the tissue, inside CLAMP. With no glass
     in the picture (`glass_seen` false) one mode means tissue everywhere, so that the test for two modes is left out.
     """
+    distance = distance[:: -(-distance.size // THRESHOLD_PX)]
     logs = np.log1p(distance)
     width = np.log1p(442.0) / 256
     counts = np.bincount((logs / width).astype(np.uint8).ravel(), minlength=256)
@@ -187,13 +192,12 @@ def tidy(mask: np.ndarray, solid: np.ndarray, um: tuple[float, float]) -> np.nda
     kept = large_pieces(_closed(large_pieces(mask, 4, 8), _disc(um)), SPECK_MM2 / mm2, 8)
     kept = ~large_pieces(~kept, HOLE_MM2 / mm2, 4)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((~kept).view(np.uint8), connectivity=4)
-    near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))  # exact up to 16 million holes
     rim = (near > 0) & kept
-    around = np.bincount(near[rim], minlength=count)
-    dense = np.bincount(near[rim & solid], minlength=count)
+    around, dense = (np.bincount(near[where].astype(np.int32), minlength=count) for where in (rim, rim & solid))
     cell = (stats[:, cv2.CC_STAT_AREA] < FAT_CELL_MM2 / mm2) & (dense < 0.5 * around)
     cell[0] = False
-    return kept | cell[labels]
+    return kept | of_labels(cell, labels)
 
 
 def outlines(mask: np.ndarray, factor: tuple[float, float]) -> list[Outline]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import anndata
 import pytest
-from engine import cohort_arguments, nextflow, sheet_without
+from encoders_made import METADATA, write_encoder
+from engine import cohort_arguments, late_sample, nextflow, sheet_without
 
 from hx_io import read_table
 
@@ -53,3 +54,33 @@ def test_two_scales_are_refused_and_sizes_in_micrometres_are_not(two_scales, coh
     assert "64um,tiny,mean" in (run.outdir / "pipeline_info" / "params.json").read_text()
     verdict = read_table(run.outdir / "summary" / "verdict.tsv")
     assert set(verdict["primary"]) == {"yes"} and all(".64um." in setting for setting in verdict["setting"])
+
+
+def test_a_classifier_of_an_earlier_run_trains_nothing_and_a_late_slide_computes_itself(cohort, tmp_path):
+    given = tmp_path / "classifier"
+    for size in ("128", "256"):
+        write_encoder(given / f"{size}.retrained.onnx", metadata={**METADATA, "name": "retrained"})
+    late = late_sample(cohort)
+    sheet = sheet_without(cohort, tmp_path / "samplesheet.csv", {late["sample"]})
+    with open(sheet, newline="") as handle:
+        donor = next(csv.DictReader(handle))["donor"]
+    for size in ("128", "256"):
+        (given / f"{size}.slides.tsv").write_text(f"sample\tdonor\tsplit\nS\t{donor}\ttrain\n")
+    arguments = cohort_arguments(cohort, sheet, tmp_path / "none.onnx")
+    arguments[arguments.index("--encoders") + 1] = "retrained"
+    arguments += ["--retrained_weights", f"{given}/*.retrained.onnx", "--primary", "256,retrained,mean"]
+    first = nextflow(tmp_path, "results", *arguments)
+    assert first.code == 0, first.text
+    assert not any(name.split(" ")[0] in ("SAMPLE_PATCHES", "TRAIN_CLASSIFIER") for name in first.tasks)
+    tables = [anndata.read_h5ad(path) for path in (first.outdir / "features").glob("*.256.h5ad")]
+    assert {encoder for table in tables for encoder in table.var["encoder"]} == {"retrained"}
+    splits = {name: split for table in tables for name, split in table.obs["classifier_split"].items()}
+    assert splits.pop(donor) == "train" and set(splits.values()) == {""}
+
+    sheet_without(cohort, sheet, set())
+    again = nextflow(tmp_path, "results", *arguments, resume=True)
+    assert again.code == 0, again.text
+    slides = read_table(again.outdir / "cohort" / "slides.tsv").set_index("sample")
+    batch = slides.loc[late["sample"], "batch"]
+    ran = {name for name in again.ran() if name.startswith(("SEGMENT_TISSUE", "EXTRACT_FEATURES"))}
+    assert ran == {f"SEGMENT_TISSUE ({batch})", f"EXTRACT_FEATURES ({batch})"}
