@@ -27,25 +27,6 @@ class SlideError(Exception):
     """A slide that cannot be used; the message says why."""
 
 
-def companions(path: str | Path) -> list[Path]:
-    """Files and folders that belong to a slide file and must lie beside it, sorted by name; those that exist.
-
-    .mrxs: the folder of the same name. .vms, .vmu: the files that it names. .dcm: the other .dcm of its folder that are
-    of its series (Series Instance UID). Other formats are one file.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".mrxs":
-        found = [path.with_suffix("")]
-    elif suffix in (".vms", ".vmu"):
-        found = [path.with_name(name) for name in _named_files(path)]
-    elif suffix == ".dcm":
-        return [other for other in sorted(path.parent.glob("*.[dD][cC][mM]")) if _same_series(path, other)]
-    else:
-        found = []
-    return sorted(other for other in found if other.exists())
-
-
 def link_companions(path: str | Path, others: Iterable[str | Path]) -> None:
     """Put symbolic links beside a slide file to those of `others` that belong to it, so that OpenSlide finds them.
 

@@ -35,6 +35,8 @@ def facts(summary: pd.DataFrame, has_slides: bool, mode: str | None) -> tuple[se
         holds.add("control")
     if any(encoder.split("-")[0] in ("raw", "retrained") for encoder in rows["encoder"]):
         holds.add("inception")
+    if (rows["encoder"] == "retrained").any():
+        holds.add("classifier")
     sizes = rows.loc[~table, "size"].drop_duplicates()
     names = {
         "mode": mode or "",

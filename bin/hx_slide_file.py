@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import openslide
 
-from hx_formats import SlideError, companions
+from hx_formats import SlideError
 from hx_scale import number, technical
 
 CACHE_BYTES = 128 << 20  # decoded tiles of one 4096-px block and its neighbours (OpenSlide's own default: 32 MiB)
@@ -133,7 +133,7 @@ class SlideFile:
             raise SlideError(f"{self.path.name}: no such file")
         if self.path.is_file() and self.path.stat().st_size == 0:
             raise SlideError(f"{self.path.name}: empty file (0 bytes)")
-        if self.path.suffix.lower() == ".mrxs" and not companions(self.path):
+        if self.path.suffix.lower() == ".mrxs" and not self.path.with_suffix("").exists():
             raise SlideError(f"{self.path.name}: its folder {self.path.stem} is not beside it")
         try:
             handle = openslide.OpenSlide(self.path)

@@ -25,7 +25,7 @@ from slide_formats_made import (
 
 import hx_formats
 import hx_scale
-from hx_formats import READABLE_SUFFIXES, SlideError, companions, dicom_series, link_companions
+from hx_formats import READABLE_SUFFIXES, SlideError, dicom_series, link_companions
 from hx_header import header_factors
 from hx_slide import Slide
 
@@ -191,8 +191,9 @@ def test_an_absurd_vendor_scale_gives_way_to_the_tags(tmp_path, picture):
 def test_companions_of_formats_that_are_one_file(tmp_path, picture):
     write_svs(tmp_path / "s.svs", picture)
     (tmp_path / "s").mkdir()
-    assert companions(tmp_path / "s.svs") == []
-    link_companions(tmp_path / "s.svs", [tmp_path / "s"])
+    (tmp_path / "apart").mkdir()
+    link_companions(tmp_path / "s.svs", [tmp_path / "apart" / "s.jpg"])
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["apart", "s", "s.svs"]
 
 
 def staged(tmp_path, files):
@@ -219,8 +220,7 @@ def test_companions_are_named_and_linked_where_each_file_is_staged_apart(tmp_pat
     (tmp_path / "other").mkdir()
     path = write(tmp_path / "home" / name, picture)
     write_dicom(path.parent, picture, series="1.9", z="other-")  # another series in the same folder
-    assert [other.name for other in companions(path)] == names
-    places = staged(tmp_path, [path, *companions(path), tmp_path / "home" / "other-1.dcm"])
+    places = staged(tmp_path, [path, *(path.with_name(one) for one in names), tmp_path / "home" / "other-1.dcm"])
     for _ in range(2):  # the second time there is nothing to do
         link_companions(places[0], places[1:])
     assert sorted(one.name for one in places[0].parent.iterdir()) == sorted([name, *names])
@@ -239,7 +239,6 @@ def test_a_name_that_something_else_has_is_not_overwritten(tmp_path, picture):
 def test_a_mirax_file_without_its_folder(tmp_path, picture):
     write_mirax(tmp_path / "s.mrxs", picture)
     shutil.rmtree(tmp_path / "s")
-    assert companions(tmp_path / "s.mrxs") == []
     with pytest.raises(SlideError, match=r"s\.mrxs: its folder s is not beside it"):
         Slide(tmp_path / "s.mrxs")
 
@@ -257,7 +256,9 @@ def test_names_in_a_vms_file_cannot_lead_out_of_its_folder(tmp_path):
     (tmp_path / "secret.jpg").touch()
     vms = tmp_path / "in" / "s.vms"
     vms.write_text(f"[Virtual Microscope Specimen]\nMapFile=../secret.jpg\nImageFile={tmp_path}/secret.jpg\n")
-    assert companions(vms) == []
+    (tmp_path / "secret").mkdir()
+    link_companions(vms, [tmp_path / "secret.jpg"])
+    assert [one.name for one in vms.parent.iterdir()] == ["s.vms"]
 
 
 def test_series_of_a_dicom_file(tmp_path, picture):
