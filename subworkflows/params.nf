@@ -119,7 +119,16 @@ def validatedParams(given) {
         System.err.println("Parameter check failed:\n" + faults.collect { fault -> "  * ${fault}" }.join('\n') + "\nSee: nextflow run . --help")
         System.exit(2)
     }
-    return opts
+    return opts + [primary: primarySetting(opts)]
+}
+
+// The declared primary setting; where a part of it does not run, the first that does, said before anything is run.
+def primarySetting(opts) {
+    if (opts.features || opts.patch_features) { return opts.primary }
+    def running = [sizeNames(opts), encoderList(opts.encoders).collect { name, _onnx -> name }, opts.aggregations.tokenize(',')]
+    def parts = [opts.primary.tokenize(','), running].transpose().collect { declared, some -> declared in some ? declared : some[0] }
+    if (parts.join(',') != opts.primary) { log.warn("--primary ${opts.primary} is not among what runs: ${parts.join(',')} is the primary setting") }
+    return parts.join(',')
 }
 
 // The parameters as JSON that `-params-file` takes to run the same again.

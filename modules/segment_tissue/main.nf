@@ -48,6 +48,7 @@ process SEGMENT_TISSUE {
     stub:
     def samples = table.readLines().drop(1).collect { line -> line.tokenize('\t')[0] }
     def sizes = settings.patch_sizes.tokenize(',')
+    def cut = table.readLines().drop(1).any { line -> line.tokenize('\t').last() != '0' } ? sizes : [] // last column: training
     def folders = sizes.collect { size -> (size.endsWith('um') ? size : "${size}px") + '/patches' }
     """
     mkdir -p thumbnails figures masks geojson training ${folders.join(' ')}
@@ -55,7 +56,7 @@ process SEGMENT_TISSUE {
         touch thumbnails/\$sample.jpg figures/\$sample.figure2.jpg masks/\$sample.png geojson/\$sample.geojson
         for folder in ${folders.join(' ')}; do touch \$folder/\${sample}_patches.h5; done
     done
-    for size in ${sizes.join(' ')}; do touch training/\$size.${meta.id}.training.h5; done
+    for size in ${cut.join(' ')}; do touch training/\$size.${meta.id}.training.h5; done
     printf 'sample\\tstatus\\n' > ${meta.id}.slides_qc.tsv
     printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.dropped.tsv
     echo '"SEGMENT_TISSUE": {python: stub}' > versions.yml

@@ -69,6 +69,7 @@ def make_run(folder: Path, mode: str = "signal", donors: int = 40) -> list[str]:
         "--cohort", f"{folder}/cohort", "--dropped", *map(str, losses), "--status", f"{folder}/slide_status.tsv",
         "--associations", f"{folder}/associations", "--truth", f"{folder}/truth.json", "--features", f"{folder}/h5ad",
         "--expression", f"{folder}/h5ad", "--methods", f"{ROOT}/assets/methods.toml", "--outdir", f"{folder}/out",
+        "--primary", "256,raw,mean",
     ]  # fmt: skip
 
 
