@@ -339,6 +339,8 @@ def test_forty_thousand_patches(tmp_path, monkeypatch):
     class Drawn:
         """A slide of 25600 px whose patches are of one colour each."""
 
+        width = height = 25600
+
         def __init__(self, *_):
             pass
 
