@@ -177,7 +177,7 @@ def load_weights(base: keras.Model, path: Path, suffix: str) -> None:
 def write_onnx(model: keras.Model, metadata: dict[str, str], path: Path) -> None:
     """Write an encoder (see `encoder`) as ONNX with `metadata` as its metadata_props; batch size free.
 
-    The same bytes for the same model in any process.
+    The same bytes for the same model in any process that makes no other.
     """
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="patches")

@@ -58,6 +58,7 @@ def test_two_scales_are_refused_and_sizes_in_micrometres_are_not(two_scales, coh
 
 def test_a_classifier_of_an_earlier_run_trains_nothing_and_a_late_slide_computes_itself(cohort, tmp_path):
     given = tmp_path / "classifier"
+    given.mkdir()
     for size in ("128", "256"):
         write_encoder(given / f"{size}.retrained.onnx", metadata={**METADATA, "name": "retrained"})
     late = late_sample(cohort)

@@ -283,12 +283,12 @@ def test_the_random_encoder(tmp_path, monkeypatch):
     """Two processes make the same bytes; the ONNX file does what the Keras model does; its features are alive."""
     import hx_inception as net
 
-    paths, made, write = [tmp_path / "one.onnx", tmp_path / "two.onnx"], [], net.write_onnx
-    command = [sys.executable, BIN / "prepare_encoder.py", "--weights", "random", "--out", paths[0]]
-    with subprocess.Popen(command) as other:
-        monkeypatch.setattr(net, "write_onnx", lambda model, *rest: made.append(model) or write(model, *rest))
-        assert prepare_encoder(["--weights", "random", "--out", str(paths[1])]) == 0
-        assert other.wait() == 0
+    paths, made = [tmp_path / "one.onnx", tmp_path / "two.onnx"], []
+    command = [sys.executable, BIN / "prepare_encoder.py", "--weights", "random", "--out"]
+    with subprocess.Popen([*command, paths[0]]) as one, subprocess.Popen([*command, paths[1]]) as two:
+        monkeypatch.setattr(net, "write_onnx", lambda model, *_: made.append(model))
+        assert prepare_encoder(["--weights", "random", "--out", str(tmp_path / "none.onnx")]) == 0
+        assert one.wait() == two.wait() == 0
     assert paths[0].read_bytes() == paths[1].read_bytes()
     told = {entry.key: entry.value for entry in onnx.load(paths[0]).metadata_props}
     base = next(layer for layer in made[0].layers if layer.name == "inception_v3")
