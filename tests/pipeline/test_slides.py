@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def two_scales(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A samplesheet in which every other slide is said to be of 0.25 um a pixel; the first slide has an outline."""
+    """A samplesheet in which every other slide is said to be of 1 um a pixel; the first slide has an outline."""
     folder = tmp_path_factory.mktemp("scales")
     sheet = sheet_without(cohort, folder / "samplesheet.csv", set())
     with open(sheet, newline="") as handle:
@@ -30,7 +30,7 @@ def two_scales(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writeheader()
         for number, row in enumerate(rows):
             outline = "drawn.geojson" if row is drawn else ""
-            writer.writerow({**row, "mpp": ("0.5", "0.25")[number % 2], "tissue_geojson": outline})
+            writer.writerow({**row, "mpp": ("0.5", "1")[number % 2], "tissue_geojson": outline})
     return folder
 
 
@@ -38,14 +38,14 @@ def test_two_scales_are_refused_and_sizes_in_micrometres_are_not(two_scales, coh
     arguments = cohort_arguments(cohort, two_scales / "samplesheet.csv", tiny_encoder)
     refused = nextflow(two_scales, "refused", *arguments)
     assert refused.code != 0 and "slides differ in scale" in refused.text
-    assert "of mpp 0.25" in refused.text and "--patch_um" in refused.text
+    assert "of mpp 1 (" in refused.text and "--patch_um" in refused.text
     assert not any(name.startswith("EXTRACT_FEATURES") for name in refused.tasks)
 
     run = nextflow(two_scales, "results", *arguments, "--patch_um", "64,128", "--primary", "64um,tiny,mean")
     assert run.code == 0, run.text
     status = read_table(run.outdir / "slides" / "qc" / "slide_status.tsv")
     usable = status[status["status"].isin(["ok", "partial"])]
-    assert set(usable["mpp"].astype(float).round(3)) == {0.25, 0.5}
+    assert set(usable["mpp"].astype(float).round(3)) == {0.5, 1.0}
     assert (usable["segmentation"] == "geojson").sum() == 1
     assert list(run.outdir.glob("64um/patches/*_patches.h5")) and not list(run.outdir.glob("*px"))
     tissue = usable["tissue_id"].iloc[0]
