@@ -145,3 +145,12 @@ def test_published_parameters_are_the_studys_choices():
     for name, value in published.items():
         allowed = declared[name].get("enum")
         assert name in declared and (allowed is None or value in allowed)
+
+
+def test_every_process_has_a_stage_in_the_table_of_times():
+    from stage_times import STAGES
+
+    files = [*(ROOT / "modules").glob("*/main.nf"), *(ROOT / "subworkflows").glob("*.nf")]
+    text = "\n".join(path.read_text() for path in files)
+    named = re.findall(r"(?m)^process (\w+)", text) + re.findall(r"\bas (\w+) \}", text)
+    assert sorted(named) == sorted(process for processes in STAGES.values() for process in processes)
