@@ -18,12 +18,12 @@ import pandas as pd
 from hx_cli import DataError, Faults, command, log, parser, preview
 from hx_feature_table import join_donors, read_feature_table
 from hx_features import STATISTICS, Origin
-from hx_io import atomic, read_table, write_tsv
+from hx_io import atomic, write_tsv
 from hx_join import ID_PATTERN, dropped_table, gathered
 from hx_linear import finite_columns
 from hx_pool import donors_at_every_size, pool, read_summaries
 from hx_reliability import feature_tables
-from hx_rows import COHORT_COLUMNS, tissue_rows
+from hx_rows import COHORT_COLUMNS, table_with, tissue_rows
 from hx_sizes import is_size, size_names, size_text
 from hx_slide_factors import slide_factors
 
@@ -151,10 +151,7 @@ def classifier_splits(path: Path) -> dict[str, str]:
     Raises:
         DataError: a column is missing, or another word; every row at once.
     """
-    table, faults = read_table(path), Faults()
-    missing = [name for name in ("donor", "split") if name not in table]
-    if missing:
-        raise DataError(f"{path}, row 1: no column {preview(missing)}: give donor and split (train or validation)")
+    table, faults = table_with(path, ["donor", "split"], "give donor and split (train or validation)"), Faults()
     splits: dict[str, str] = {}
     for row, (donor, split) in enumerate(zip(table["donor"], table["split"], strict=True), start=2):
         if split not in ("train", "validation", "both"):
@@ -163,15 +160,6 @@ def classifier_splits(path: Path) -> dict[str, str]:
             splits[donor] = "validation" if split == "validation" else "train"
     faults.stop()
     return splits
-
-
-def read_status(path: Path) -> pd.DataFrame:
-    """Rows of slide_status.tsv, all text. DataError: it has no sample or status."""
-    table = read_table(path)
-    missing = [name for name in ("sample", "status") if name not in table]
-    if missing:
-        raise DataError(f"{path}, row 1: no column {preview(missing)}: give rows of slide_status.tsv")
-    return table
 
 
 @command
@@ -213,7 +201,8 @@ def main(argv: list[str] | None) -> None:
         at_every_size=donors.obs.index.isin(everywhere),
     )
     if args.slide_status:
-        obs = obs.join(slide_factors(read_status(args.slide_status), cohort.set_index("donor")["samples"]))
+        status = table_with(args.slide_status, ["sample", "status"], "give rows of slide_status.tsv")
+        obs = obs.join(slide_factors(status, cohort.set_index("donor")["samples"]))
     values = donors.values["mean"]
     hashes = donors.var["weights_sha256"].str[:HASH_LENGTH]
     var, summary, histograms = feature_tables(

@@ -51,13 +51,8 @@ def use_device(device: str, threads: int, mixed_precision: bool) -> None:
         DataError: cuda without a usable GPU.
     """
     keras.utils.clear_session()  # layers are numbered from 1, so that files are the same
-    if device == "cpu" and threads == 1:
-        net.use_one_cpu_thread()
-    elif device == "cpu":
-        tf.config.set_visible_devices([], "GPU")
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.experimental.enable_op_determinism()
+    if device == "cpu":
+        net.use_cpu(threads)
     else:
         gpus = tf.config.list_physical_devices("GPU")
         if not gpus:
@@ -65,11 +60,6 @@ def use_device(device: str, threads: int, mixed_precision: bool) -> None:
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
     keras.config.set_dtype_policy("mixed_float16" if mixed_precision else "float32")
-
-
-def inception_base(px: int) -> keras.Model:
-    """InceptionV3 without its top for patches of `px`, at least 75; weights not set."""
-    return keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(px, px, 3))
 
 
 def head_of(width: int, classes: int, seed: int) -> keras.Model:
@@ -122,7 +112,7 @@ def full_precision(network: Network, grey: bool) -> Network:
     """The InceptionV3 classifier of `build` once more, in float32: after mixed precision, for export."""
     keras.config.set_dtype_policy("float32")
     px, classes = network.classifier.input_shape[1], network.classifier.output_shape[-1]
-    copy = build(inception_base(px), classes, grey, seed=0)
+    copy = build(net.inception(px), classes, grey, seed=0)
     copy.classifier.set_weights(network.classifier.get_weights())
     return copy
 

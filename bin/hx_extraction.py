@@ -17,10 +17,10 @@ import pandas as pd
 from hx_cli import DataError, Faults, log
 from hx_encoder import Encoder
 from hx_features import PatchFeatures, first_half, summarise, write_patch_features, write_summary
-from hx_formats import SlideError, link_companions
+from hx_formats import SlideError
 from hx_grid import Grid, iter_blocks, read_patches, resize_patch
 from hx_sizes import size_folder, size_text
-from hx_slide import Slide
+from hx_slide import open_slide
 
 CPU_BATCH = 8  # patches that a CPU thread takes at a time: small, so that all threads end together
 BATCHES_AHEAD = 6  # beyond two a model thread: what readers prepare while the model works
@@ -132,11 +132,8 @@ class Extraction:
                 for size, grid in job.grids.items():
                     for encoder in self._encoders_of(size):
                         job.features[size, encoder.name] = np.empty((len(grid.coords), encoder.width), np.float32)
-                path, mpp = self.args.slide_dir / job.row["slide"], job.row["mpp"]
-                parts = [self.args.slide_dir / part for part in job.row.get("parts", "").split(";") if part]
                 try:
-                    link_companions(path, parts)
-                    with Slide(path, None if np.isnan(mpp) else mpp, job.background) as slide:
+                    with open_slide(self.args.slide_dir, job.row, job.background) as slide:
                         names = {grid.size: name for name, grid in job.grids.items()}
                         for side, index, ready in iter_blocks(slide, job.grids.values(), prepare, self.args.threads):
                             size = names[side]

@@ -43,10 +43,10 @@ GLASS, EOSIN, STROMA, BLOOD, NUCLEUS, FAT = (
 )
 
 
-def use_one_cpu_thread() -> None:
+def use_cpu(threads: int = 1) -> None:
     """Make TensorFlow deterministic: it splits sums over a batch by thread, so last bits follow the thread count."""
     tf.config.set_visible_devices([], "GPU")
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
 
@@ -81,9 +81,12 @@ def reference_drawing(seed: int, patches: int = REFERENCE_PATCHES, px: int = INP
     return drawn
 
 
-def inception() -> keras.Model:
-    """InceptionV3 without its top (Szegedy et al. 2016, arXiv:1512.00567), weights not set: input in [-1, 1]."""
-    return keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(INPUT_PX, INPUT_PX, 3))
+def inception(px: int = INPUT_PX) -> keras.Model:
+    """InceptionV3 without its top (Szegedy et al. 2016, arXiv:1512.00567), weights not set: input in [-1, 1].
+
+    px: side of its input, at least 75.
+    """
+    return keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(px, px, 3))
 
 
 def feature_map(base: keras.Model, layer: str) -> keras.KerasTensor:
@@ -172,6 +175,15 @@ def load_weights(base: keras.Model, path: Path, suffix: str) -> None:
         ) from error
     if not all(np.isfinite(values).all() for values in base.get_weights()):
         raise DataError(f"{path}: weights that are NaN or infinite: the file is damaged, or its training diverged")
+
+
+def first_weights(base: keras.Model, path: Path | None, suffix: str, seed: int) -> None:
+    """Set the weights of `base`: those of a file (see load_weights), or drawn ones where there is none."""
+    if path is not None:
+        load_weights(base, path, suffix)
+        return
+    draw_weights(base, seed)
+    set_statistics(base, reference_drawing(seed, px=base.input_shape[1]))
 
 
 def write_onnx(model: keras.Model, metadata: dict[str, str], path: Path) -> None:

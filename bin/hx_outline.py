@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hx_slide import SlideError
+from hx_formats import SlideError
 
 TISSUE = "tissue"  # class of the outlines that segment_tissue.py writes
 

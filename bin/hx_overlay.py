@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hx_grid import Grid
+from hx_grid import Grid, resize_patch
 from hx_io import atomic
 from hx_sizes import size_text
 from hx_slide import Overview
@@ -187,9 +187,7 @@ def contact_sheet(title: str, rows: Sequence[ExampleRow]) -> np.ndarray:
         texts.append((EXAMPLE_GAP, top + 2, 17, BLACK, row.label))
         texts.append((EXAMPLE_GAP + round(font.getlength(row.label)) + 14, top + 2, 17, GREY, row.remark))
         for j, patch in enumerate(row.patches):
-            shrink = patch.shape[0] > EXAMPLE_PX
-            method = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
-            small = cv2.resize(patch, (EXAMPLE_PX, EXAMPLE_PX), interpolation=method)
+            small = resize_patch(patch, EXAMPLE_PX)
             left, upper = EXAMPLE_GAP + j * (EXAMPLE_PX + EXAMPLE_GAP), top + LABEL_PX
             sheet[upper : upper + EXAMPLE_PX, left : left + EXAMPLE_PX] = small[..., ::-1]
     _write(sheet, texts)

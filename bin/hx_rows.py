@@ -14,11 +14,12 @@ SLIDE_COLUMNS = ["sample", "donor", "tissue", "tissue_id", "slide", "mpp"]
 COHORT_COLUMNS = ["donor", "tissue", "tissue_id", "samples", "rna_sample", "fold"]  # covariates follow
 
 
-def _table(path: Path, columns: list[str], name: str) -> pd.DataFrame:
+def table_with(path: Path, columns: list[str], fix: str) -> pd.DataFrame:
+    """A table that has `columns`, all text. DataError: it lacks some; `fix` says what to give."""
     table = read_table(path)
     missing = [column for column in columns if column not in table]
     if missing:
-        raise DataError(f"{path}, row 1: no column {preview(missing, 9)}: give the {name} of check_cohort.py")
+        raise DataError(f"{path}, row 1: no column {preview(missing, 9)}: {fix}")
     return table
 
 
@@ -31,7 +32,7 @@ def read_slides(path: Path, with_files: bool = True) -> pd.DataFrame:
     Raises:
         DataError: every fault at once.
     """
-    table, faults = _table(path, SLIDE_COLUMNS, "slides.tsv"), Faults()
+    table, faults = table_with(path, SLIDE_COLUMNS, "give the slides.tsv of check_cohort.py"), Faults()
     unique = [("sample", table["sample"]), *([("slide", table["slide"])] if with_files else [])]
     for what, values in unique:
         for row in np.flatnonzero(values.duplicated()):
@@ -55,7 +56,7 @@ def tissue_rows(path: Path, tissue: str, unique: tuple[str, ...] = ("donor",)) -
     Raises:
         DataError: a column is missing, no row of the tissue, or a value of a `unique` column stands twice.
     """
-    table = _table(path, COHORT_COLUMNS, "cohort.tsv")
+    table = table_with(path, COHORT_COLUMNS, "give the cohort.tsv of check_cohort.py")
     rows = table[table["tissue_id"] == tissue]
     if rows.empty:
         raise DataError(f"{path}: no row of tissue {tissue}: it has {preview(sorted(set(table['tissue_id'])))}")

@@ -5,7 +5,7 @@ Positions and sizes are level-0 pixels, top-left corner first, unless a docstrin
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hx_formats import SlideError
+from hx_formats import SlideError, link_companions
 from hx_scale import NOMINAL_MPP, Scale, choose_scale, magnification
 from hx_slide_file import SlideFile, TileError, composite
 from hx_tissue import glass_colour
@@ -39,6 +39,17 @@ class Strip(NamedTuple):
     top: int
     pixels: np.ndarray
     factor: tuple[float, float]
+
+
+def open_slide(folder: Path, row: Mapping[str, object], background: np.ndarray | None = None) -> "Slide":
+    """The slide of a row of a task's table: columns slide, mpp (NaN: not stated) and, where it has any, parts.
+
+    Raises:
+        SlideError: see Slide and hx_formats.link_companions.
+    """
+    path = folder / row["slide"]
+    link_companions(path, [folder / part for part in row.get("parts", "").split(";") if part])
+    return Slide(path, None if np.isnan(row["mpp"]) else row["mpp"], background)
 
 
 class Slide(SlideFile):

@@ -35,11 +35,9 @@ def cut_training(
     Raises:
         SlideError: the slide cannot be opened any more.
     """
-    # A limit of 0 means no limit to thin.
-    grids = [thin(grid, limit, seed, f"{sample}:training") for grid in grids] if limit else list(grids)
-    if not limit:
+    if not limit:  # which `thin` would take for all patches
         return {grid.name: no_patches(grid.name, px, resize) for grid in grids}
-    by_side = {grid.size: grid for grid in grids}
+    grids = [thin(grid, limit, seed, f"{sample}:training") for grid in grids]
     pixels = {grid.size: np.empty((len(grid.coords), px, px, 3), np.uint8) for grid in grids}
     read = {grid.size: np.zeros(len(grid.coords), bool) for grid in grids}
     for side, index, patch in iter_blocks(slide, grids, lambda patch: resize_patch(patch, px, resize), threads):
@@ -47,13 +45,13 @@ def cut_training(
             pixels[side][index] = patch
             read[side][index] = True
     cut = {}
-    for side, grid in by_side.items():
-        good = read[side]
+    for grid in grids:
+        good = read[grid.size]
         count = int(good.sum())
         text = {"sample": sample, "donor": donor, "tissue_id": tissue_id}
         cut[grid.name] = no_patches(grid.name, px, resize)._replace(
             # Without a copy where all is well, which is nearly always.
-            pixels=pixels[side] if good.all() else pixels[side][good],
+            pixels=pixels[grid.size] if good.all() else pixels[grid.size][good],
             coords=grid.coords[good],
             **{name: np.full(count, value, object) for name, value in text.items()},
             fold=np.full(count, fold, np.int64),

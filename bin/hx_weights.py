@@ -68,9 +68,11 @@ def check_file(path: Path, sha256: str | None, imagenet: bool) -> tuple[str, str
     return suffix, found
 
 
-def is_imagenet(path: Path) -> bool:
-    """Whether a file is Keras' own weights from ImageNet."""
-    return file_md5(path) == IMAGENET_MD5
+def weights_name(path: Path | None) -> str:
+    """imagenet (Keras' own file), file (another), or random where there is none."""
+    if path is None:
+        return "random"
+    return "imagenet" if file_md5(path) == IMAGENET_MD5 else "file"
 
 
 def file_md5(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hx_cli import Faults, command, log, parser
 from hx_join import gathered
-from hx_weights import check_file, is_imagenet
+from hx_weights import check_file, weights_name
 
 LAYERS = ("layer1", "layer7", "layer12", "layer65", "layer166", *(f"mixed{i}" for i in range(11)))
 
@@ -58,15 +58,11 @@ def main(argv: list[str] | None) -> None:
     # TensorFlow starts only when all else is in order.
     import hx_inception as net
 
-    net.use_one_cpu_thread()
+    net.use_cpu()
     base = net.inception()
-    if drawn:
-        net.draw_weights(base, args.seed)
-        net.set_statistics(base, net.reference_drawing(args.seed))
-        weights, sha256 = "random", net.weights_sha256(base)
-    else:
-        net.load_weights(base, Path(args.weights), suffix)
-        weights = "imagenet" if is_imagenet(Path(args.weights)) else "file"
+    path = None if drawn else Path(args.weights)
+    net.first_weights(base, path, suffix, args.seed)
+    weights, sha256 = weights_name(path), sha256 or net.weights_sha256(base)
     model = net.encoder(base, layer, pooling)
     metadata = {
         "name": args.encoder,

@@ -17,7 +17,7 @@ import pandas as pd
 
 from hx_artefacts import artefact_masks, focus, sharpness_bands, stain_means
 from hx_cli import command, log, parser, preview
-from hx_formats import SlideError, link_companions
+from hx_formats import SlideError
 from hx_grid import Grid, patch_fractions, patch_grid, thin, write_patches
 from hx_header import header_factors
 from hx_io import atomic, write_json, write_tsv
@@ -25,7 +25,7 @@ from hx_outline import outline_mask, read_outline
 from hx_overlay import draw_grid, figure_2, write_jpeg
 from hx_rows import read_slides
 from hx_sizes import size_folder, size_names, size_sides, size_text
-from hx_slide import NOMINAL_MPP, Slide, TileError
+from hx_slide import NOMINAL_MPP, Slide, TileError, open_slide
 from hx_tissue import geojson, glass_mask, otsu_mask
 from hx_training import TrainingPatches, no_patches, training_name, write_training
 from hx_training_cut import cut_training
@@ -130,10 +130,8 @@ def segment_slide(row: pd.Series, args: argparse.Namespace) -> tuple[dict[str, o
     """QC row of one slide, and its training patches by size; writes its other files."""
     result = {"sample": row["sample"], "donor": row["donor"], "tissue_id": row["tissue_id"], "n_bad_tiles": 0}
     result |= {f"n_patches_{size}": 0 for size in args.patch_sizes}
-    path = args.slide_dir / row["slide"]
     try:
-        link_companions(path, [args.slide_dir / part for part in row["parts"].split(";") if part])
-        with Slide(path, None if np.isnan(row["mpp"]) else row["mpp"]) as slide:
+        with open_slide(args.slide_dir, row) as slide:
             measured, training = _measure(slide, row, args)
             return result | measured, training
     except SlideError as error:
@@ -261,7 +259,7 @@ def main(argv: list[str] | None) -> None:
     if args.max_patches < 0 or args.threads < 1 or args.training_px < 1:
         arguments.error("--max-patches must be 0 or more, --threads and --training-px 1 or more")
     slides = read_slides(args.slides)
-    for name, blank in (("parts", ""), ("tissue_geojson", ""), ("fold", "0"), ("training", "0")):
+    for name, blank in (("tissue_geojson", ""), ("fold", "0"), ("training", "0")):
         slides[name] = slides[name] if name in slides else blank
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(args.threads) as pool:

@@ -24,7 +24,7 @@ from hx_cli import Faults, comma_list, command, log, parser
 from hx_io import write_tsv
 from hx_join import ID_PATTERN, gathered
 from hx_training import TrainingPatches, read_pixels, read_training_rows
-from hx_weights import check_file, is_imagenet
+from hx_weights import check_file, weights_name
 
 if TYPE_CHECKING:  # it starts TensorFlow
     from hx_classifier_model import Network
@@ -159,14 +159,10 @@ def _train_and_write(args: Namespace, patches: TrainingPatches, suffix: str, sha
     tissues = sorted(set(patches.tissue_id))
     labels = np.searchsorted(tissues, patches.tissue_id.astype(str)).astype(np.int64)
     train = training_rows(patches, args.split, args.seed)
-    base = model.inception_base(patches.px)
-    weights = "random"
-    if suffix:
-        net.load_weights(base, Path(args.weights), suffix)
-        weights = "imagenet" if is_imagenet(Path(args.weights)) else "file"
-    else:
-        net.draw_weights(base, args.seed)
-        net.set_statistics(base, net.reference_drawing(args.seed, px=patches.px))
+    base = net.inception(patches.px)
+    path = Path(args.weights) if suffix else None
+    net.first_weights(base, path, suffix, args.seed)
+    weights = weights_name(path)
     network = model.build(base, len(tissues), args.grey, args.seed)
     data = fit.Data(Pixels(args.training), labels, train)
     everything = np.arange(len(labels))

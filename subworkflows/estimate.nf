@@ -1,6 +1,6 @@
 // --estimate: what a run will cost, from its inputs and measured costs, before it starts.
 
-include { encoderList; sizeNames } from './params.nf'
+include { encoderList; sizeNames; wantsRetrained } from './params.nf'
 include { sheetRows } from './cohort.nf'
 
 // A slide a donor and tissue, and four with defects.
@@ -29,7 +29,7 @@ def estimateText(opts) {
     def patches = opens_slides ? rows.size() * patches_of.values().sum() : 0
     def batches = opens_slides || opts.patch_features ? Math.min(rows.size(), tissues * opts.slide_batches) : 0
     def settings = opts.features ? tissues : tissues * sizes.size()
-    def trained = opens_slides && tissues > 1 && !opts.retrained_weights && 'retrained' in encoderList(opts.encoders).collect { name, _onnx -> name }
+    def trained = opens_slides && tissues > 1 && !opts.retrained_weights && wantsRetrained(opts)
     def classifiers = trained ? (opts.retrained_from ? 1 : sizes.size()) * (1 + (opts.classifier_controls ?: '').tokenize(',').size()) : 0
     // One epoch's worth for the pass through the base that stage 1 works on.
     def training = classifiers * (cost.train_core_seconds_per_classifier + tissues * opts.classifier_patches * (1 + opts.classifier_base_epochs)

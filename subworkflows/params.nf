@@ -72,6 +72,11 @@ def encoderList(text) {
     }
 }
 
+// Whether the encoder of the tissue classifier is asked for.
+def wantsRetrained(opts) {
+    return encoderList(opts.encoders).any { name, _onnx -> name == 'retrained' }
+}
+
 // What the schema cannot say: which parameters go together, and which files must be there.
 def checkTogether(opts) {
     def faults = []

@@ -1,6 +1,6 @@
 // Slides -> tissue, patches and, in one decode of each slide, the features of all sizes and encoders.
 
-include { encoderList; pathList; sizeNames         } from './params.nf'
+include { encoderList; pathList; sizeNames; wantsRetrained } from './params.nf'
 include { patchFeatureSample; slidePath; slideParts } from './cohort.nf'
 include { SEGMENT_TISSUE    } from '../modules/segment_tissue/main.nf'
 include { SAMPLE_PATCHES    } from '../modules/sample_patches/main.nf'
@@ -53,7 +53,7 @@ def weightsFile(weights) {
 
 // Whether a classifier is trained: it is asked for, is not given, and there are tissues to tell apart.
 def trains(opts, rows) {
-    def asked = 'retrained' in encoderList(opts.encoders).collect { name, _onnx -> name } && !opts.retrained_weights
+    def asked = wantsRetrained(opts) && !opts.retrained_weights
     def tissues = rows.collect { row -> row.tissue_id }.unique()
     if (asked && tissues.size() == 1) {
         log.warn("One tissue (${tissues[0]}): there is nothing to tell it from, so no classifier is trained and the encoder retrained is left out; --retrained_weights gives one of another cohort.")
@@ -73,7 +73,7 @@ def trainingSettings(opts, rows) {
 
 // [size, encoder] of --retrained_weights; size '' for a file that names none and so serves all.
 def frozenEncoders(opts) {
-    if (!('retrained' in encoderList(opts.encoders).collect { name, _onnx -> name })) { return [] }
+    if (!wantsRetrained(opts)) { return [] }
     return pathList(opts.retrained_weights).collect { path ->
         def named = path.name =~ /^([1-9][0-9]*(?:um)?)\.retrained\.onnx$/
         [named ? named[0][1] : '', path]

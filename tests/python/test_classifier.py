@@ -316,7 +316,7 @@ def test_a_gpu_that_is_not_there_is_told():
 @pytest.mark.slow
 def test_the_studys_count_of_layers():
     """172 layers of Keras 1 are those before block mixed8's end; 0 leaves all in training."""
-    base = net_model.inception_base(75)
+    base = net_model.net.inception(75)
     every = base.trainable_variables
     assert len([layer for layer in base.layers if not isinstance(layer, keras.layers.Activation)]) == 217
     assert [v.path for v in fit.base_variables(base, 0)] == [v.path for v in every]

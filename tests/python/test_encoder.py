@@ -329,7 +329,7 @@ def test_weights_files_of_keras(tmp_path, monkeypatch, capsys):
 
     import hx_inception as net
 
-    net.use_one_cpu_thread()
+    net.use_cpu()
     base = net.inception()
     net.draw_weights(base, 3)
     base.save_weights(tmp_path / "new.weights.h5")
@@ -381,7 +381,7 @@ def test_layers_of_inception(tmp_path, monkeypatch):
 
     import hx_inception as net
 
-    net.use_one_cpu_thread()
+    net.use_cpu()
     net.inception()  # from here on Keras numbers layers otherwise
     base = net.inception()
     net.draw_weights(base, 3)

@@ -25,6 +25,7 @@ from hx_features import read_patch_features, read_summary, summarise
 from hx_grid import Grid, read_patches, write_patches
 from hx_io import read_table
 from hx_rows import read_slides
+from hx_slide import Slide
 
 SIDE = 1024
 SIZES = (64, 128, 256, 512)
@@ -160,8 +161,8 @@ def test_bytes_do_not_depend_on_the_rest_of_the_batch(cohort, extracted, tmp_pat
 
 
 def test_each_part_of_a_slide_is_decoded_once(cohort, tmp_path, monkeypatch):
-    read, calls = hx_extraction.Slide.read, []
-    monkeypatch.setattr(hx_extraction.Slide, "read", lambda self, *area: calls.append(area) or read(self, *area))
+    read, calls = Slide.read, []
+    monkeypatch.setattr(Slide, "read", lambda self, *area: calls.append(area) or read(self, *area))
     put_slides(tmp_path / "slides.tsv", ["S1"])
     assert extract(cohort, tmp_path, slides=tmp_path / "slides.tsv") == 0
     assert sum(w * h for _, _, w, h in calls) == SIDE * SIDE
@@ -355,7 +356,7 @@ def test_forty_thousand_patches(tmp_path, monkeypatch):
             shade = ((rows[:, None] * 200 + columns) % 251).astype(np.uint8)
             return np.repeat(shade[..., None], 3, axis=2)
 
-    monkeypatch.setattr(hx_extraction, "Slide", Drawn)
+    monkeypatch.setattr(hx_extraction, "open_slide", Drawn)
     steps = np.arange(200) * 128
     xy = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2).astype(np.int64)
     row = pd.Series({"sample": "S1", "donor": "D1", "tissue_id": "Lung", "slide": "S1.tif", "mpp": np.nan})

@@ -30,7 +30,7 @@ def tiny(monkeypatch):
     """A small base in place of InceptionV3."""
     import hx_classifier_model
 
-    monkeypatch.setattr(hx_classifier_model, "inception_base", tiny_base)
+    monkeypatch.setattr(hx_classifier_model.net, "inception", tiny_base)
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_inceptionv3_itself(tmp_path):
 
     write_training(tmp_path / "256.training.h5", cohort(textured, donors=5, per_slide=1))
     hx_classifier_model.use_device("cpu", 1, mixed_precision=False)
-    base = hx_classifier_model.inception_base(75)  # weights do not depend on the side
+    base = hx_classifier_model.net.inception(75)  # weights do not depend on the side
     net.draw_weights(base, 1)
     net.set_statistics(base, net.reference_drawing(1, px=75))
     weights = tmp_path / "w.weights.h5"
