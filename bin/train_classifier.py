@@ -131,7 +131,7 @@ def _check_input(args: Namespace) -> tuple[TrainingPatches, str, str]:
         patches = read_training_rows(args.training)
         if len(patches.fold) and patches.px < MIN_PX:
             faults.add(f"{args.training}: patches of {patches.px} px, InceptionV3 needs {MIN_PX}: cut them larger")
-        check_tissues(args.training, patches, args.split, args.tissues)
+        check_tissues(args.training, patches, args.split, args.tissues, args.seed)
     faults.stop()
     return patches, suffix, sha256
 

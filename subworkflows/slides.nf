@@ -65,7 +65,8 @@ def trainingSettings(opts, rows) {
     return [
         tissues: rows.collect { row -> row.tissue_id }.unique().sort(),
         split: opts.classifier_split, head_epochs: opts.classifier_head_epochs, base_epochs: opts.classifier_base_epochs,
-        head_optimizer: opts.classifier_head_optimizer, learning_rate: opts.classifier_learning_rate, momentum: opts.classifier_momentum,
+        head_optimizer: opts.classifier_head_optimizer, head_learning_rate: opts.classifier_head_learning_rate,
+        learning_rate: opts.classifier_learning_rate, momentum: opts.classifier_momentum,
         freeze_below: opts.freeze_below, augment: opts.classifier_augment ?: '', batch: opts.classifier_batch,
         micro_batch: opts.micro_batch, mixed_precision: opts.classifier_mixed_precision, seed: opts.seed,
     ]

@@ -10,8 +10,8 @@ process TRAIN_CLASSIFIER {
     tuple val(size), val(variant), path(training) // variant: '', or a control, which writes tables alone: patch_split, grey
     path weights       // where the base starts; [] for seeded random weights
     val weights_sha256 // expected SHA-256 of the weights file, or ''
-    val settings       // map: tissues (list), split, head_epochs, base_epochs, head_optimizer, learning_rate, momentum, freeze_below,
-                       // augment, batch, micro_batch, mixed_precision, seed
+    val settings       // map: tissues (list), split, head_epochs, base_epochs, head_optimizer, head_learning_rate, learning_rate, momentum,
+                       // freeze_below, augment, batch, micro_batch, mixed_precision, seed
 
     output:
     tuple val(size), path("${size}.retrained.onnx"), emit: encoder, optional: true
@@ -27,6 +27,7 @@ process TRAIN_CLASSIFIER {
     def previous = task.previousTrace?.workdir
     def options = [
         weights_sha256 ? "--weights-sha256 ${weights_sha256}" : '',
+        settings.head_learning_rate ? "--head-learning-rate ${settings.head_learning_rate}" : '',
         settings.augment ? "--augment ${settings.augment}" : '',
         variant == 'grey' ? '--grey' : '',
         settings.mixed_precision && task.accelerator ? '--mixed-precision' : '',

@@ -193,9 +193,20 @@ def test_the_split_by_patch_has_as_many_of_each_tissue():
     lung = patches.tissue_id == "Lung"
     alone = patches._replace(**{name: getattr(patches, name)[lung] for name in patches._fields[3:]})
     np.testing.assert_array_equal(training_rows(alone, "patch", 1), patch[lung])
-    # No donor in fold 0: a fifth.
-    late = alone._replace(fold=np.full(lung.sum(), 3))
-    assert (~training_rows(late, "patch", 1)).sum() == lung.sum() // 5
+
+
+@pytest.mark.parametrize("fold", [0, 3])
+def test_a_tissue_with_all_or_no_donors_in_fold_0_has_a_fifth_validate(fold):
+    patches = spoilt(fold=fold)
+    lung = patches.tissue_id == "Lung"
+    train = training_rows(patches, "donor", 1)
+    assert len(set(patches.donor[lung & ~train])) == 2 and len(set(patches.donor[lung & train])) == 8
+    assert not set(patches.donor[train]) & set(patches.donor[~train])
+    assert (~training_rows(patches, "patch", 1)[lung]).sum() == (~train[lung]).sum()
+    check_tissues("256.training.h5", patches, "donor", [], 1)
+    # Which ones is drawn, unless other tissues tell.
+    alone = patches._replace(**{name: getattr(patches, name)[lung] for name in patches._fields[3:]})
+    assert len({tuple(training_rows(alone, "donor", seed)) for seed in range(5)}) > 1
 
 
 def spoilt(**columns) -> TrainingPatches:
@@ -208,30 +219,37 @@ def spoilt(**columns) -> TrainingPatches:
     return patches
 
 
+def chained() -> TrainingPatches:
+    """Three tissues of two donors each, every two of which share one: no set of donors leaves both sides to each."""
+    patches = cohort(plain, donors=3, per_slide=2, tissues=("Fat", "Lung", "Skin"))
+    absent = {("Fat", "D00"), ("Lung", "D01"), ("Skin", "D02")}
+    rows = np.array([pair not in absent for pair in zip(patches.tissue_id, patches.donor, strict=True)])
+    return patches._replace(**{name: getattr(patches, name)[rows] for name in patches._fields[3:]})
+
+
 @pytest.mark.parametrize(
     ("patches", "split", "expected", "told"),
     [
         (spoilt(tissue_id="Skin"), "donor", [], ["1 tissues (Skin)", "--retrained_weights"]),
         (spoilt(donor="D07"), "donor", [], ["tissue Lung has patches of one donor (D07)", "split by patch"]),
-        (spoilt(fold=0), "donor", [], ["tissue Lung has 10 donors", "on the training side"]),
-        (spoilt(fold=2), "donor", [], ["tissue Lung has 10 donors", "on the validation side", "--seed"]),
+        (chained(), "donor", [], ["has 2 donors", "on the training side", "split by patch"]),
         (spoilt(), "donor", ["Fat", "Lung", "Skin"], ["no patches of tissue Fat at size 256"]),
         (spoilt(), "patch", ["Skin"], ["patches of tissue Lung, which --tissues does not name"]),
     ],
 )
 def test_cohorts_that_cannot_be_split_are_refused(patches, split, expected, told):
     with pytest.raises(DataError) as caught:
-        check_tissues("256.training.h5", patches, split, expected)
+        check_tissues("256.training.h5", patches, split, expected, 1)
     assert len(caught.value.faults) == 1
     for part in ("256.training.h5", *told):
         assert part in caught.value.faults[0]
 
 
 def test_one_donor_can_be_split_by_patch():
-    check_tissues("x", spoilt(donor="D07"), "patch", [])
+    check_tissues("x", spoilt(donor="D07"), "patch", [], 1)
     patches = cohort(plain, donors=1, per_slide=1)
     with pytest.raises(DataError) as caught:
-        check_tissues("x", patches, "patch", [])
+        check_tissues("x", patches, "patch", [], 1)
     assert len(caught.value.faults) == 2 and "one patch" in str(caught.value)
 
 
