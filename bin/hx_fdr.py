@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Multiplicity: Benjamini-Hochberg q values without sorting all p values, and Bonferroni."""
+"""Multiplicity: Benjamini-Hochberg q values without sorting all p values, Bonferroni, the Cauchy combination of p values
+and the false discovery rate over a tree of genes and their pairs."""
 
 import numpy as np
 
@@ -39,3 +40,51 @@ def bh(p: np.ndarray, alpha: float = 1.0, tests: int | None = None) -> np.ndarra
 def bonferroni(p: np.ndarray, tests: int) -> np.ndarray:
     """min(1, p * tests), the family-wise adjusted p values of a family of `tests`."""
     return np.minimum(1.0, np.asarray(p, dtype=np.float64) * tests)
+
+
+def cauchy(p: np.ndarray) -> np.ndarray:
+    """cot(pi p) of p values, what the Cauchy combination sums; same shape, finite.
+
+    Liu & Xie 2020, J Am Stat Assoc 115:393, eq. 2: tan((1/2 - p) pi). Where p is so small that the tangent loses its
+    digits, 1 / (pi p), their section 2.3. p is kept within [1e-300, 1 - 1e-12].
+    """
+    p = np.clip(p, 1e-300, 1 - 1e-12)
+    return np.where(p < 1e-8, 1 / (np.pi * p), 1 / np.tan(np.pi * p))
+
+
+def cauchy_p(total: np.ndarray, tests: int) -> np.ndarray:
+    """p of the Cauchy combination (ACAT) with equal weights from the sum of `cauchy` over `tests` p values.
+
+    The mean of `tests` values of cot(pi p) is standard Cauchy under the null when tests are independent, and its upper
+    tail is nearly so whatever the dependence (Liu & Xie 2020, theorem 1).
+    """
+    mean = np.asarray(total, dtype=np.float64) / tests
+    # arccot in a form that keeps its digits for large values.
+    return np.where(mean > 0, np.arctan2(1, np.where(mean > 0, mean, 1)), np.pi / 2 - np.arctan(mean)) / np.pi
+
+
+def tree_q(gene_q: np.ndarray, gene: np.ndarray, q_within: np.ndarray) -> np.ndarray:
+    """Smallest level at which a pair is found by testing genes first, then pairs within the genes that were selected.
+
+    Benjamini & Bogomolov 2014 (J R Stat Soc B 76:297): at level a, Benjamini-Hochberg over genes selects R(a) of G;
+    within a selected gene, pairs are tested by Benjamini-Hochberg at level a R(a) / G. This controls the expected mean
+    share of false pairs over the selected genes. A pair is found at a when gene_q <= a and q_within <= a R(a) / G; as
+    R grows with a, the smallest such a is well defined.
+
+    Args:
+        gene_q: (G,) Benjamini-Hochberg q of the genes, none NaN.
+        gene: (pairs,) index of each pair's gene.
+        q_within: (pairs,) Benjamini-Hochberg q of each pair over its gene's pairs; NaN (above the level that was kept)
+            gives NaN.
+    """
+    levels = np.sort(np.asarray(gene_q, dtype=np.float64))
+    target = len(levels) * np.asarray(q_within, dtype=np.float64)
+    selected = np.arange(1, len(levels) + 1)
+    # a R(a) as it stands at each level; equal levels select together.
+    reached = levels * np.searchsorted(levels, levels, side="right")
+    first = np.searchsorted(reached, target, side="left")
+    # At the level itself, or before it, between it and the level below, where fewer genes are selected.
+    at = np.where(first < len(levels), levels[np.minimum(first, len(levels) - 1)], np.inf)
+    before = np.divide(target, selected[first - 1], out=np.full(len(target), np.inf), where=first > 0)
+    q = np.maximum(np.minimum(at, before), np.asarray(gene_q)[gene])
+    return np.where(np.isnan(target), np.nan, np.minimum(q, 1.0))

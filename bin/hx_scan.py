@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """One pass over all pairs of two standardised matrices that keeps the strong pairs and a histogram of |r|."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ BINS = 1 << 18
 # size and thread count change nothing.
 TIE = 1e-12
 BLOCKS = 128
+EXACT_BINS = 256  # up to |r| = .001
 
 
 class Pairs(NamedTuple):
@@ -33,7 +36,7 @@ class Scan:
 
     strong: every pair with |r| >= threshold, ordered by row, then column. top_of_rows, top_of_columns: the `top` pairs
     of largest |r| of each, ordered by group, then falling |r|. histogram: (BINS,) number of pairs by |r| in bins of
-    width 1 / BINS.
+    width 1 / BINS. row_sums: (rows,) sum over the pairs of a row of a function of |r|, zeros where none was given.
     """
 
     pairs: int
@@ -41,6 +44,7 @@ class Scan:
     top_of_rows: Pairs
     top_of_columns: Pairs
     histogram: np.ndarray
+    row_sums: np.ndarray
 
 
 def _first_of_group(group: np.ndarray, size: np.ndarray, tie: np.ndarray, top: int) -> np.ndarray:
@@ -89,17 +93,33 @@ class _ColumnTop:
         self.bound = np.where(full, smallest, -1.0)
 
 
-def scan(rows: np.ndarray, columns: np.ndarray, threshold: float, top: int, tile_cells: int = TILE_CELLS) -> Scan:
+def scan(
+    rows: np.ndarray,
+    columns: np.ndarray,
+    threshold: float,
+    top: int,
+    tile_cells: int = TILE_CELLS,
+    function: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Scan:
     """Correlate all columns of `rows` with all columns of `columns` ((donors, m) unit matrices of `standardise`).
 
     Memory: a few tiles plus the pairs with |r| >= threshold; give the matrix with more columns as `rows`.
 
     Args:
-        threshold: keep every pair with |r| at or above it.
+        threshold: keep every pair with |r| at or above it; it is lowered to the edge of its histogram bin.
         top: pairs kept for each row and for each column whatever their |r|; at least 1.
+        function: of |r|, summed over each row. It is evaluated in the middle of a pair's histogram bin, and at |r|
+            itself for strong pairs and for those in the first EXACT_BINS, where it may be steep.
     """
+    threshold = math.floor(threshold * BINS) / BINS
     histogram = np.zeros(BINS + 1, dtype=np.int64)
     strong, row_top = [], []
+    row_sums = np.zeros(rows.shape[1])
+    if function is not None:
+        # Strong pairs and those in the first bins are added with their own |r|.
+        by_bin = function((np.arange(BINS + 1) + 0.5) / BINS)
+        by_bin[:EXACT_BINS] = 0
+        by_bin[int(threshold * BINS) :] = 0
     column_top = _ColumnTop(columns.shape[1], top)
     width = columns.shape[1]
     for first, r in correlation_tiles(rows, columns, tile_cells):
@@ -116,14 +136,24 @@ def scan(rows: np.ndarray, columns: np.ndarray, threshold: float, top: int, tile
         row_top.append(candidates.take(_first_of_group(candidates.row, np.abs(candidates.r), candidates.column, top)))
         column_top.add(pairs)
         absolute *= BINS
-        histogram += np.bincount(absolute.astype(np.intp).ravel(), minlength=BINS + 1)
+        bins = absolute.astype(np.intp)
+        histogram += np.bincount(bins.ravel(), minlength=BINS + 1)
+        if function is not None:
+            row_sums[first : first + len(r)] += by_bin[bins].sum(axis=1)
+            cell = np.flatnonzero((bins < EXACT_BINS).ravel())
+            exact = function(np.abs(r.ravel()[cell]))
+            row_sums += np.bincount(cell // width + first, exact, minlength=len(row_sums))
     histogram[-2] += histogram[-1]  # |r| = 1, or above it by rounding
+    strong = Pairs(*(np.concatenate(part) for part in zip(*strong, strict=True)))
+    if function is not None:
+        row_sums += np.bincount(strong.row, function(np.abs(strong.r)), minlength=len(row_sums))
     return Scan(
         pairs=rows.shape[1] * width,
-        strong=Pairs(*(np.concatenate(part) for part in zip(*strong, strict=True))),
+        strong=strong,
         top_of_rows=Pairs(*(np.concatenate(part) for part in zip(*row_top, strict=True))),
         top_of_columns=column_top.kept,
         histogram=histogram[:-1],
+        row_sums=row_sums,
     )
 
 
