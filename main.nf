@@ -33,7 +33,7 @@ workflow {
     ch_summaries = channel.empty()
     ch_status = channel.value([])
     ch_splits = channel.empty()
-    ch_image = channel.empty()
+    ch_tables = channel.empty()
     ch_sheets = channel.empty()
     ch_losses = COHORT.out.losses
     ch_versions = COHORT.out.versions
@@ -42,7 +42,7 @@ workflow {
         ch_summaries = SLIDES.out.summaries
         ch_status = SLIDES.out.status
         ch_splits = SLIDES.out.splits
-        ch_image = SLIDES.out.classifier
+        ch_tables = SLIDES.out.classifier
         ch_sheets = SLIDES.out.sheets
         ch_losses = ch_losses.mix(SLIDES.out.losses)
         ch_versions = ch_versions.mix(SLIDES.out.versions)
@@ -55,8 +55,7 @@ workflow {
         COHORT.out.tables,
         ch_losses.mix(FEATURES.out.losses, EXPLAIN.out.losses),
         ch_status,
-        EXPLAIN.out.tables,
-        ch_image.mix(FEATURES.out.tables),
+        ch_tables.mix(FEATURES.out.tables, EXPLAIN.out.tables),
         ch_sheets,
         FEATURES.out.features,
         FEATURES.out.expression,

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """All pairs of a setting, tested: hits, what is stored, counts, calibration. Arrays in, arrays out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from hx_fdr import bh, bonferroni
+from hx_fdr import bh, bh_within, bonferroni, cauchy, cauchy_p, tree_q
 from hx_pvalue import PTable, critical_r, detectable_r, lambda_gc
 from hx_scan import Pairs, Scan, scan, upper_quantile
 
@@ -13,9 +14,21 @@ REPORTED_P = {"share_p05": 0.05, "share_p001": 1e-3}
 QQ_POINTS = 200
 # Columns of <prefix>.association_summary.tsv and <prefix>.association_qq.tsv.
 SUMMARY = [
-    *("setting", "control", "tissue_id", "size", "encoder", "aggregation", "weights", "n", "dof"),
+    *("setting", "control", "tissue_id", "size", "encoder", "aggregation", "weights", "n", "dof", "adjusted_for"),
     *("features", "dead_features", "invalid_features", "genes", "genes_dropped"),
-    *("pairs", "share_p05", "share_p001", "lambda_gc", "correction", "alpha", "hits", "hits_bonferroni"),
+    *(
+        "pairs",
+        "share_p05",
+        "share_p001",
+        "lambda_gc",
+        "correction",
+        "alpha",
+        "hits",
+        "hits_tree",
+        "hits_bh",
+        "hits_bonferroni",
+        "genes_found",
+    ),
     *("genes_with_hit", "features_with_hit", "stored"),
     *("best_feature", "best_gene", "best_symbol", "best_r", "best_p", "best_nlog10p", "detectable_r"),
 ]
@@ -27,7 +40,9 @@ class Tested:
     """All pairs of a setting, tested. In `Pairs`, row is the gene and column the feature.
 
     hits: every pair that the correction passes. stored: the strongest hits and the top pairs of each gene and feature,
-    ordered by feature, then gene. q: Benjamini-Hochberg q of the stored pairs, NaN past alpha.
+    ordered by feature, then gene. q: Benjamini-Hochberg q of the stored pairs over all pairs, NaN past alpha. q_tree:
+    their level in the tree of genes and pairs, NaN past alpha. gene_p, gene_q: (genes,) Cauchy combination of a gene's
+    pairs, and its Benjamini-Hochberg q over the genes. found: number of hits by each correction.
     """
 
     scan: Scan
@@ -35,6 +50,10 @@ class Tested:
     hits: Pairs
     stored: Pairs
     q: np.ndarray
+    q_tree: np.ndarray
+    gene_p: np.ndarray
+    gene_q: np.ndarray
+    found: dict[str, int]
 
 
 def associate_pairs(
@@ -43,34 +62,47 @@ def associate_pairs(
     """Test all pairs of two unit matrices, (donors, genes) and (donors, features).
 
     Args:
-        alpha: level of `correction`, one of bh and bonferroni, both over all pairs.
+        alpha: level of `correction`: tree (genes first, then pairs within the genes found: hx_fdr.tree_q), bh or
+            bonferroni, both over all pairs.
         top: pairs stored for each gene and for each feature, hits or not.
         max_hits: hits stored, the strongest; `hits` has all.
     """
     table = PTable(dof)
     # A hair below the cut: a superset of the pairs that the correction and the reported shares need.
-    result = scan(genes, features, critical_r(max(alpha, *REPORTED_P.values()), dof) * (1 - 1e-9), top)
+    cut = critical_r(max(alpha, *REPORTED_P.values()), dof) * (1 - 1e-9)
+    result = scan(genes, features, cut, top, function=lambda size: cauchy(table.p(size)))
+    gene_p = cauchy_p(result.row_sums, features.shape[1])
+    gene_q = bh(gene_p)
     p = table.p(result.strong.r)
     q = bh(p, alpha, tests=result.pairs)
-    hits = result.strong.take(~np.isnan(q) if correction == "bh" else bonferroni(p, result.pairs) <= alpha)
+    within = bh_within(p, result.strong.row, features.shape[1], alpha)
+    q_tree = tree_q(gene_q, result.strong.row, within)
+    q_tree[q_tree > alpha] = np.nan
+    passed = {"tree": ~np.isnan(q_tree), "bh": ~np.isnan(q), "bonferroni": bonferroni(p, result.pairs) <= alpha}
+    hits = result.strong.take(passed[correction])
     strongest = hits
     if len(hits.r) > max_hits:
         strongest = hits.take(np.argsort(-np.abs(hits.r), kind="stable")[:max_hits])
     groups = zip(strongest, result.top_of_rows, result.top_of_columns, strict=True)
     stored = Pairs(*(np.concatenate(part) for part in groups))
     stored = stored.take(np.unique(stored.column * genes.shape[1] + stored.row, return_index=True)[1])
-    return Tested(result, table, hits, stored, _q_of(stored.r, result.strong.r[~np.isnan(q)], q[~np.isnan(q)]))
+    q, q_tree = _of_stored(stored, result.strong, features.shape[1], q, q_tree)
+    found = {name: int(np.count_nonzero(which)) for name, which in passed.items()}
+    return Tested(result, table, hits, stored, q, q_tree, gene_p, gene_q, found)
 
 
-def _q_of(r: np.ndarray, known_r: np.ndarray, known_q: np.ndarray) -> np.ndarray:
-    """q of pairs from all the known ones of their family: with one dof, q falls with |r|; NaN below the weakest."""
-    out = np.full(len(r), np.nan)
-    if len(known_r):
-        order = np.argsort(np.abs(known_r), kind="stable")
-        size = np.abs(known_r)[order]
-        known = np.abs(r) >= size[0]
-        out[known] = known_q[order][np.searchsorted(size, np.abs(r[known]))]
-    return out
+def _of_stored(stored: Pairs, strong: Pairs, width: int, *columns: np.ndarray) -> Iterator[np.ndarray]:
+    """Columns of the strong pairs (ordered by row, then column) for the stored ones, NaN for those that are not strong.
+
+    Pairs with the same r may differ by rounding; each keeps its own value.
+    """
+    keys, wanted = strong.row * width + strong.column, stored.row * width + stored.column
+    place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    known = keys[place] == wanted if len(keys) else np.zeros(len(wanted), bool)
+    for column in columns:
+        out = np.full(len(wanted), np.nan)
+        out[known] = column[place[known]]
+        yield out
 
 
 def qq_points(tested: Tested) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,7 +128,8 @@ def summary_numbers(tested: Tested, alpha: float) -> dict[str, float | int]:
         **share,
         "lambda_gc": lambda_gc(float(tested.table.p(median).mean())),
         "hits": len(tested.hits.r),
-        "hits_bonferroni": np.count_nonzero(size >= critical_r(alpha / result.pairs, dof)),
+        **{f"hits_{name}": count for name, count in tested.found.items()},
+        "genes_found": int(np.count_nonzero(tested.gene_q <= alpha)),
         "genes_with_hit": len(np.unique(tested.hits.row)),
         "features_with_hit": len(np.unique(tested.hits.column)),
         "stored": len(tested.stored.r),
@@ -104,17 +137,15 @@ def summary_numbers(tested: Tested, alpha: float) -> dict[str, float | int]:
     }
 
 
-def best_of_genes(tested: Tested, n_features: int, n_genes: int) -> tuple[Pairs, dict[str, np.ndarray]]:
-    """Best pair of each gene, its Bonferroni p over the features and the BH q of that over the genes."""
+def best_of_genes(tested: Tested, n_genes: int) -> tuple[Pairs, dict[str, np.ndarray]]:
+    """Best pair of each gene, the p of all of its pairs together and the q of that over the genes."""
     best = tested.scan.top_of_rows
     best = best.take(np.unique(best.row, return_index=True)[1])
-    p = tested.table.p(best.r)
-    adjusted = bonferroni(p, n_features)
     return best, {
         "hits": np.bincount(tested.hits.row, minlength=n_genes),
         "r": best.r,
-        "p": p,
+        "p": tested.table.p(best.r),
         "nlog10p": tested.table.nlog10p(best.r),
-        "p_bonferroni": adjusted,
-        "q": bh(adjusted),
+        "gene_p": tested.gene_p,
+        "gene_q": tested.gene_q,
     }

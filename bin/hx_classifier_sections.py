@@ -5,11 +5,23 @@ from itertools import cycle
 
 import pandas as pd
 
+from hx_gather import Kind
 from hx_mqc import COUNT, RATIO, escape, lines, section, table, text
 from hx_sections import COLOURS, named
 from hx_sizes import size_text, size_value
 
 PUBLISHED = "summary/classifier.tsv"
+TABLES = {  # of train_classifier.py: <size>[.<variant>].<kind>.tsv
+    "classifier": Kind(["split", "grey", "patch_accuracy", "slide_accuracy"], ["size", "variant"]),
+    "curves": Kind(["stage", "epoch", "accuracy", "val_accuracy"], ["size", "variant"]),
+    "confusion": Kind(["truth", "predicted", "patches"], ["size", "variant"]),
+    "slides": Kind(["sample", "donor", "tissue_id", "predicted", "suspicious"], ["size", "variant"]),
+}
+
+
+def doubted(slides: pd.DataFrame) -> pd.DataFrame:
+    """Slides whose label is doubted by the classifier itself, not by its controls."""
+    return slides[(slides["suspicious"] == "yes") & (slides["variant"] == "")]
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
@@ -33,7 +45,7 @@ def classifier_sections(tables: dict[str, pd.DataFrame], size: str) -> list[dict
     """Sections from the gathered tables of train_classifier.py; [] where none was trained.
 
     Args:
-        tables: classifier, curves, confusion, doubted, all sizes in one table each with columns size and variant.
+        tables: classifier, curves, confusion, all sizes in one table each, and doubted in place of slides.
         size: patch size of the declared analysis, whose confusion is shown; the first there is, if it was not trained.
     """
     rows = tables.get("classifier")

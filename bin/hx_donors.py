@@ -2,27 +2,44 @@
 """Features and expression of one tissue on the same donors, without the columns that carry nothing."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData, read_h5ad
 
 from hx_cli import DataError, Faults, preview
+from hx_io import read_table
 from hx_join import MIN_DONORS
-from hx_linear import Standardised, finite_columns, standardise, varying_columns
+from hx_linear import (
+    ResidualSpace,
+    Standardised,
+    finite_columns,
+    residual_space,
+    spanned_columns,
+    standardise,
+    varying_columns,
+)
+
+MIN_DOF = MIN_DONORS - 2  # residual degrees of freedom: those of the fewest donors without covariates
 
 
 @dataclass(frozen=True)
 class Genes:
-    """Tested genes: ids, symbols, rank-normal values (they carry the test) and log2 values (they carry beta)."""
+    """Tested genes: ids, symbols, rank-normal values (they carry the test) and log2 values (they carry beta).
+
+    values: (donors, genes) rank-normal values before covariates are taken out.
+    """
 
     id: np.ndarray
     symbol: np.ndarray
     normal: Standardised
     log2: Standardised
+    values: np.ndarray
 
 
 class Features(NamedTuple):
@@ -42,8 +59,50 @@ def read_annotated(path: Path) -> AnnData:
         raise DataError(f"{path.name}: no readable h5ad file ({error}): make it again") from error
 
 
-def common_donors(features: AnnData, expression: AnnData, names: tuple[str, str]) -> np.ndarray:
-    """Sorted donors of both tables; `names` are those of the two files, for messages.
+def read_design(path: Path | None) -> pd.DataFrame | None:
+    """Covariates of the model by donor (index), float columns, as adjust_confounders.py writes them; None for no file.
+
+    Raises:
+        DataError: no column donor, a donor twice, or a cell that is no finite number.
+    """
+    if path is None:
+        return None
+    table = read_table(path)
+    if "donor" not in table or table["donor"].duplicated().any():
+        raise DataError(f"{path.name}: a column donor with every donor once is expected: make it with its stage")
+    try:
+        values = table.set_index("donor").astype(np.float64)
+    except ValueError as error:
+        raise DataError(f"{path.name}: {error}: covariates of a model are numbers") from None
+    if not np.isfinite(values.to_numpy()).all():
+        raise DataError(f"{path.name}: a covariate is blank or not finite: make it with adjust_confounders.py")
+    return values
+
+
+def factor_of(column: str) -> str:
+    """The covariate that a column of the design belongs to: SMCENTER of SMCENTER=C1, SMTSISCH of SMTSISCH.spline2."""
+    return re.sub(r"(=.*|\.spline\d+)\Z", "", column)
+
+
+def space_of(design: pd.DataFrame | None, donors: np.ndarray, where: str) -> ResidualSpace:
+    """Residual space of the donors for the model of a design (None: intercept alone).
+
+    Raises:
+        DataError: fewer than MIN_DOF residual degrees of freedom are left.
+    """
+    space = residual_space(None if design is None else design.loc[donors].to_numpy(), len(donors))
+    if space.dim - 1 < MIN_DOF:
+        raise DataError(
+            f"{where}: {len(donors)} donors and {space.covariate_rank} covariates leave {space.dim - 1} residual "
+            f"degrees of freedom, at least {MIN_DOF} are needed: adjust for fewer (--confounders, --confounder_pcs)"
+        )
+    return space
+
+
+def common_donors(
+    features: AnnData, expression: AnnData, names: tuple[str, str], design: pd.DataFrame | None = None
+) -> np.ndarray:
+    """Sorted donors of both tables and of the design; `names` are those of the two files, for messages.
 
     Raises:
         DataError: a donor, gene or feature stands twice, or fewer than 8 donors are in common.
@@ -54,7 +113,8 @@ def common_donors(features: AnnData, expression: AnnData, names: tuple[str, str]
             if index.has_duplicates:
                 twice = preview(sorted(set(index[index.duplicated()])))
                 faults.add(f"{name}: {kind} {twice} stands more than once: keep one row each")
-    common = np.array(sorted(set(features.obs_names) & set(expression.obs_names)), dtype=object)
+    both = set(features.obs_names) & set(expression.obs_names)
+    common = np.array(sorted(both if design is None else both & set(design.index)), dtype=object)
     if len(common) < MIN_DONORS:
         sides = " and ".join(
             f"{name} has {table.n_obs} ({preview(sorted(set(table.obs_names)), 3)})"
@@ -68,18 +128,26 @@ def common_donors(features: AnnData, expression: AnnData, names: tuple[str, str]
     return common
 
 
-def usable(values: np.ndarray, names: np.ndarray, kind: str, where: str) -> tuple[np.ndarray, list[tuple], int]:
+def usable(
+    values: np.ndarray, names: np.ndarray, kind: str, where: str, space: ResidualSpace | None = None
+) -> tuple[np.ndarray, list[tuple], int]:
     """(columns,) mask of the columns to test, an (id, kind, reason) row for each other one, how many are constant."""
     finite = finite_columns(values)
-    keep = finite.copy()
-    keep[finite] = varying_columns(values[:, finite])
+    varying = finite.copy()
+    varying[finite] = varying_columns(values[:, finite])
+    keep = varying.copy()
+    if space is not None:
+        keep[varying] = ~spanned_columns(values[:, varying], space)
     rows = [(name, kind, f"NaN or infinite in {where}") for name in names[~finite]]
-    rows += [(name, kind, f"constant over {len(values)} donors in {where}") for name in names[finite & ~keep]]
-    return keep, rows, int(np.count_nonzero(finite & ~keep))
+    rows += [(name, kind, f"constant over {len(values)} donors in {where}") for name in names[finite & ~varying]]
+    rows += [(name, kind, f"spanned by the covariates in {where}") for name in names[varying & ~keep]]
+    return keep, rows, int(np.count_nonzero(finite & ~varying))
 
 
-def read_genes(expression: AnnData, donors: np.ndarray, name: str) -> tuple[Genes, list[tuple]]:
-    """Genes to test on the given donors, and (id, kind, reason) of those that are dropped.
+def read_genes(
+    expression: AnnData, donors: np.ndarray, name: str, space: ResidualSpace | None = None
+) -> tuple[Genes, list[tuple]]:
+    """Genes to test on the given donors, residuals in `space`, and (id, kind, reason) of those that are dropped.
 
     Raises:
         DataError: no layer `int`, or no gene is left.
@@ -90,16 +158,18 @@ def read_genes(expression: AnnData, donors: np.ndarray, name: str) -> tuple[Gene
     table = expression[donors, expression.var["kept"].to_numpy(bool) if "kept" in expression.var else slice(None)]
     ids = table.var_names.to_numpy(dtype=object)
     log2 = np.asarray(table.X, dtype=np.float64)
-    keep, dropped, _ = usable(log2, ids, "gene", name)
+    keep, dropped, _ = usable(log2, ids, "gene", name, space)
     normal = np.asarray(table.layers["int"], dtype=np.float64)[:, keep]
-    keep_normal, more, _ = usable(normal, ids[keep], "gene", f"layer int of {name}")
+    keep_normal, more, _ = usable(normal, ids[keep], "gene", f"layer int of {name}", space)
     keep[keep] = keep_normal
     if not keep.any():
         raise DataError(
             f"{name}: none of {len(ids)} genes varies over {len(donors)} donors with slides: check the expression unit"
         )
     symbol = table.var["symbol"].to_numpy(dtype=object)[keep]
-    return Genes(ids[keep], symbol, standardise(normal[:, keep_normal]), standardise(log2[:, keep])), dropped + more
+    normal = normal[:, keep_normal]
+    genes = Genes(ids[keep], symbol, standardise(normal, space), standardise(log2[:, keep], space), normal)
+    return genes, dropped + more
 
 
 def feature_settings(

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Multiplicity: Benjamini-Hochberg q values without sorting all p values, Bonferroni, the Cauchy combination of p values
-and the false discovery rate over a tree of genes and their pairs."""
+"""Multiplicity: Benjamini-Hochberg q without sorting all p, Bonferroni, the Cauchy combination of p values, and the
+false discovery rate over a tree of genes and their pairs.
+"""
 
 import numpy as np
 
@@ -35,6 +36,27 @@ def bh(p: np.ndarray, alpha: float = 1.0, tests: int | None = None) -> np.ndarra
     scaled[scaled > alpha] = np.nan
     q[small] = scaled
     return q
+
+
+def bh_within(p: np.ndarray, group: np.ndarray, tests: int, alpha: float) -> np.ndarray:
+    """Benjamini-Hochberg q values within groups of `tests` p values each, NaN above `alpha`.
+
+    Args:
+        p: (n,) every p <= alpha of all groups, and any others. group: (n,) number of each p's group.
+    """
+    order = np.lexsort((p, group))
+    ordered = group[order]
+    place = np.arange(len(order)) - np.searchsorted(ordered, ordered, side="left")
+    q = p[order] * (tests / (place + 1))
+    # Smallest value from here to the end of the group, in steps of doubling length.
+    step = 1
+    while step <= (place.max() if len(place) else 0):
+        same = ordered[step:] == ordered[:-step]
+        np.minimum(q[:-step], q[step:], out=q[:-step], where=same)
+        step *= 2
+    out = np.full(len(p), np.nan)
+    out[order] = np.where(q <= alpha, q, np.nan)
+    return out
 
 
 def bonferroni(p: np.ndarray, tests: int) -> np.ndarray:

@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
 """What the report says of the features themselves: reliability against patch size, dead and redundant ones."""
 
+from collections.abc import Mapping
 from itertools import cycle
 
 import pandas as pd
 
+from hx_gather import Kind
 from hx_mqc import COUNT, RATIO, lines, table
 from hx_sections import COLOURS, named
 from hx_sizes import size_value
 
 PUBLISHED = "summary/feature_summary.tsv"
 MEANS = ("mean", "given")
+TABLES = {  # of aggregate_features.py: <tissue_id>.<size>.<kind>.tsv
+    "feature_summary": Kind(
+        ["tissue_id", "size", "encoder", "aggregation", "n_donors", "n_features", "reliability_median"]
+    )
+}
 
 
 def feature_rows(summary: pd.DataFrame) -> pd.DataFrame:
@@ -20,9 +27,11 @@ def feature_rows(summary: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["tissue_id", "encoder", "_size"], ignore_index=True).drop(columns="_size")
 
 
-def feature_sections(summary: pd.DataFrame) -> list[dict]:
+def feature_sections(tables: Mapping[str, pd.DataFrame]) -> list[dict]:
     """Table of the features of each setting and, where patches have halves, reliability against patch size."""
-    rows = feature_rows(summary)
+    if "feature_summary" not in tables:
+        return []
+    rows = feature_rows(tables["feature_summary"])
     curves = rows[rows["reliability_median"].notna()]
     return [_table(rows), *([_curves(curves)] if len(curves) else [])]
 

@@ -35,6 +35,8 @@ def facts(summary: pd.DataFrame, has_slides: bool, mode: str | None) -> tuple[se
         holds.add("control")
     if any(encoder.split("-")[0] in ("raw", "retrained") for encoder in rows["encoder"]):
         holds.add("inception")
+    adjusted = sorted(set(rows["adjusted_for"].fillna("").astype(str)) - {""})
+    holds.add("adjusted" if adjusted else "unadjusted")
     if (rows["encoder"] == "retrained").any():
         holds.add("classifier")
     sizes = rows.loc[~table, "size"].drop_duplicates()
@@ -46,6 +48,7 @@ def facts(summary: pd.DataFrame, has_slides: bool, mode: str | None) -> tuple[se
         "tissues": str(rows["tissue_id"].nunique()),
         "donors": span(rows.groupby("tissue_id")["n"].max()),
         "genes": span(rows["genes"].fillna(0)),
+        "covariates": " / ".join(text.replace(";", ", ") for text in adjusted),
         "alpha": f"{rows['alpha'].iloc[0]:g}",
     }
     return holds, names

@@ -2,7 +2,6 @@
 """Tables that the report draws, from the tables of the stages. Frames in, frames out; nothing is recomputed."""
 
 import pandas as pd
-from scipy.special import stdtrit
 
 from hx_sizes import size_value
 
@@ -68,7 +67,7 @@ def verdict(summary: pd.DataFrame, matching: pd.DataFrame, primary: str) -> pd.D
     rows = rows.merge(matching[["tissue_id", "slides"]], on="tissue_id", how="left").rename(columns={"n": "donors"})
     columns = ["tissue_id", "status", "setting", "primary", "donors", "slides", "features", "genes", "pairs", "hits"]
     columns += ["genes_with_hit", "control_hits", "control_genes_with_hit", "lambda_gc", "control_lambda_gc"]
-    return rows[[*columns, "detectable_r", "weights", "alpha", "correction"]]
+    return rows[[*columns, "detectable_r", "weights", "adjusted_for", "alpha", "correction"]]
 
 
 def flow(matching: pd.DataFrame, status: pd.DataFrame | None, summary: pd.DataFrame) -> pd.DataFrame:
@@ -136,15 +135,26 @@ def calibration(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def top_genes(genes: pd.DataFrame, chosen: pd.DataFrame, limit: int) -> pd.DataFrame:
-    """The `limit` genes of smallest p in each tissue's verdict setting; 95 % interval of beta by Student's t."""
+    """The `limit` genes of smallest p in each tissue's verdict setting."""
     rows = genes[genes["setting"].isin(set(chosen["setting"]))]
     rows = rows.merge(chosen[["setting", "tissue_id"]], on="setting")
     rows = rows.sort_values(["tissue_id", "nlog10p", "gene"], ascending=[True, False, True])
     rows = rows.groupby("tissue_id").head(limit)
-    half = rows["se"] * stdtrit(rows["dof"], 0.975)
-    rows = rows.assign(beta_low=rows["beta"] - half, beta_high=rows["beta"] + half)
-    columns = ["symbol", "tissue_id", "gene", "best_feature", "n", "r", "beta", "beta_low", "beta_high", "p", "nlog10p"]
-    return rows[[*columns, "p_bonferroni", "q", "hits", "setting"]].reset_index(drop=True)
+    columns = [
+        "symbol",
+        "tissue_id",
+        "gene",
+        "best_feature",
+        "n",
+        "dof",
+        "r",
+        "r_split_half",
+        "beta",
+        "ci_low",
+        "ci_high",
+    ]
+    columns += ["p", "nlog10p", "gene_p", "gene_q", "robustness", "t_ischaemia", "t_rin", "hits", "setting"]
+    return rows[columns].reset_index(drop=True)
 
 
 def qq_of_verdict(qq: pd.DataFrame, chosen: pd.DataFrame, limit: int) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def benchmark_r(
         gene_share: partial R2 of the covariate with the gene, given the feature and the other covariates.
 
     Returns:
-        (with the feature, with the gene given the feature), each of the broadcast shape, at most 1. NaN where no
+        (with the feature, with the gene given the feature), each of the broadcast shape, below 1. NaN where no
         confounder of that strength can exist.
     """
     with_feature = times * feature_share / (1 - feature_share)
@@ -53,10 +53,11 @@ def benchmark_r(
     possible = (with_feature < 1) & (overlap < 1) & (times * feature_share < 1)
     overlap = np.where(possible, overlap, 0)
     with_gene = np.square((np.sqrt(times) + np.sqrt(overlap)) / np.sqrt(1 - overlap)) * gene_share / (1 - gene_share)
+    possible &= with_gene < 1
     shape = np.broadcast_shapes(np.shape(r), np.shape(with_gene))
     return (
         np.broadcast_to(np.where(possible, with_feature, np.nan), shape),
-        np.broadcast_to(np.where(possible, np.minimum(with_gene, 1), np.nan), shape),
+        np.broadcast_to(np.where(possible, with_gene, np.nan), shape),
     )
 
 

@@ -18,15 +18,27 @@ LIGHT = {
     "cond_formatting_rules": {c: [{"s_eq": c}] for c in ("green", "amber", "red")},
     "cond_formatting_colours": [{"green": "#1b7837"}, {"amber": "#b35806"}, {"red": "#b2182b"}],
 }
-UNADJUSTED = (
-    "UNADJUSTED for confounders: ischaemia, centre, age or RNA quality may make image and expression correlate."
-)
+LEVELS = {"tree": "q of the tree", "bh": "q", "bonferroni": "Bonferroni p"}
 EFFECT = {"format": "{:.2f}", "scale": False}
 
 
 def named(title: str, description: str, style: dict) -> dict:
     """Header of a table column."""
     return {"title": title, "description": description, **style}
+
+
+def adjustment(rows: pd.DataFrame) -> tuple[str, str]:
+    """(word for titles, sentence) on what the associations of a table with a column adjusted_for are adjusted for."""
+    sets = sorted(set(rows["adjusted_for"].fillna("").astype(str)))
+    if not any(sets):
+        return "unadjusted", (
+            "UNADJUSTED for confounders: ischaemia, centre, age or RNA quality may make image and expression correlate."
+        )
+    each = " / ".join(escape(text.replace(";", ", ") or "nothing") for text in sets)
+    return "adjusted", (
+        f"Adjusted for {each}. What was not measured, or measured with error, is not adjusted for: robustness values "
+        "say how strong it would have to be."
+    )
 
 
 def planted_truths(rows: pd.DataFrame, rule: str) -> dict:
@@ -64,12 +76,13 @@ def verdict(rows: pd.DataFrame) -> dict:
     """A row a tissue."""
     alpha, correction = rows["alpha"].iloc[0], rows["correction"].iloc[0]
     untrained = "The encoder has random weights: it was never trained. " if (rows["weights"] == "random").any() else ""
-    level = f"{'q' if correction == 'bh' else 'Bonferroni p'} &le; {alpha:g}"
+    level = f"{LEVELS[correction]} &le; {alpha:g}"
+    word, adjusted = adjustment(rows)
     return table(
         "verdict",
-        "Verdict by tissue (unadjusted)",
+        f"Verdict by tissue ({word})",
         f"Feature-gene pairs with {level} in each tissue's primary setting, beside those of the same data with donors "
-        f"shuffled. {untrained}{UNADJUSTED}",
+        f"shuffled. {untrained}{adjusted}",
         f"Hits in the control, or control lambdas on one side of 1 in all tissues, would be wrong. "
         f"Control check: {RULE}. Primary = no: the declared primary setting is not in this run, another one stands in.",
         rows,
@@ -202,11 +215,12 @@ def calibration(rows: pd.DataFrame) -> dict:
 
 def settings(rows: pd.DataFrame) -> dict:
     """All settings; all but the primary are exploratory."""
+    word, adjusted = adjustment(rows)
     return table(
         "settings",
-        "Associations by setting (unadjusted)",
+        f"Associations by setting ({word})",
         "Hits of every tissue, patch size, encoder and aggregation, and its strongest pair; all settings but a "
-        f"tissue's primary one are exploratory. {UNADJUSTED}",
+        f"tissue's primary one are exploratory. {adjusted}",
         "Control hits beside no more hits would be wrong; counts compare only between settings of equal donors, "
         "features and genes.",
         rows,
@@ -217,6 +231,9 @@ def settings(rows: pd.DataFrame) -> dict:
             "genes": named("Genes", "Genes tested", COUNT),
             "hits": named("Hits", "Pairs that the correction passes", COUNT),
             "control_hits": named("Control hits", "The same with donors shuffled", COUNT),
+            "genes_found": named("Genes found", "Genes with q at most alpha, all pairs of a gene together", COUNT),
+            "hits_tree": named("Tree", "Pairs found within the genes found", COUNT),
+            "hits_bh": named("BH", "Pairs with Benjamini-Hochberg q over all pairs at most alpha", COUNT),
             "hits_bonferroni": named("Bonferroni", "Pairs with p times pairs at most alpha", COUNT),
             "genes_with_hit": named("Genes with a hit", "Genes", COUNT),
             "features_with_hit": named("Features with a hit", "Features", COUNT),
@@ -232,29 +249,39 @@ def settings(rows: pd.DataFrame) -> dict:
     )
 
 
-def genes(rows: pd.DataFrame, tissues: int) -> dict:
-    """Genes of smallest p in the verdict settings."""
+def genes(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
+    """Genes of smallest p in the verdict settings; `chosen`: the summary rows of those."""
+    tissues = len(chosen)
+    word, adjusted = adjustment(chosen)
     per_tissue = MAX_ROWS // max(1, tissues)
     rows = rows.groupby("tissue_id").head(per_tissue)
     return table(
         "genes",
-        "Genes with the smallest p (unadjusted)",
+        f"Genes with the smallest p ({word})",
         f"Up to {per_tissue} genes a tissue in its verdict setting, each with its best feature. r and p are "
         "of the gene's rank-normal values; beta is log2 expression per standard deviation of the feature, with its "
-        f"95 % interval. {UNADJUSTED}",
-        "An r near 1, or one feature that is best for genes that have nothing in common, would look wrong.",
+        "95 % interval. r of the best of many features is too large by the choice; split-half r is taken in donors "
+        f"other than those that chose the feature. {adjusted}",
+        "A split-half r near 0 beside a large r, one feature that is best for genes that have nothing in common, or a "
+        "t that a confounder as strong as ischaemia would bring near 0, would look wrong.",
         rows,
         {
             "gene": named("Gene id", "As in the expression file", {}),
             "best_feature": named("Best feature", "Feature of largest |r|", {}),
             "n": named("Donors", "Donors tested", COUNT),
-            "r": named("r", "Correlation with the rank-normal gene", RATIO),
+            "r": named("r", "Partial correlation with the rank-normal gene", RATIO),
+            "r_split_half": named("r, split-half", "The feature chosen in other donors", RATIO),
             "beta": named("Beta", "log2 expression per SD of the feature", EFFECT),
-            "beta_low": named("95 % from", "Lower end of the interval of beta", EFFECT),
-            "beta_high": named("to", "Upper end of the interval of beta", EFFECT),
+            "ci_low": named("95 % from", "Lower end of the interval of beta", EFFECT),
+            "ci_high": named("to", "Upper end of the interval of beta", EFFECT),
             "p": named("p", "Two-sided, of this pair", SMALL_P),
-            "p_bonferroni": named("p over features", "p times the number of features", SMALL_P),
-            "q": named("q of gene", "Benjamini-Hochberg over genes of p over features", SMALL_P),
+            "gene_p": named("p of gene", "All pairs of the gene together (Cauchy combination)", SMALL_P),
+            "gene_q": named("q of gene", "Benjamini-Hochberg over genes of p of gene", SMALL_P),
+            "robustness": named(
+                "Robustness", "Share of both sides' variance that a confounder must explain to remove it", RATIO
+            ),
+            "t_ischaemia": named("t, ischaemia", "Left by a confounder as strong as ischaemia", RATIO),
+            "t_rin": named("t, RIN", "Left by a confounder as strong as RNA integrity", RATIO),
             "hits": named("Hits", "Features that go with the gene", COUNT),
         },
         "summary/top_genes.tsv, all genes: associations/*.association_genes.parquet",

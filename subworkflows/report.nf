@@ -27,8 +27,7 @@ workflow REPORT {
     cohort     // channel: path(*.tsv)
     losses     // channel: path(*.dropped.tsv)
     status     // value: path(slide_status.tsv) or []
-    tables     // channel: path of association tables
-    image      // channel: path of feature summaries and of tables of the classifier
+    tables     // channel: path of the tables of all other stages
     sheets     // channel: path of contact sheets
     features   // channel: [ meta, path ]
     expression // channel: [ meta, path ]
@@ -52,7 +51,6 @@ workflow REPORT {
         truth,
         file("${projectDir}/assets/methods.toml"),
         opts.features ? "-,${opts.features_name},given" : opts.primary,
-        image.toSortedList(by_name),
     )
 
     ch_versions = versions.mix(SUMMARISE.out.versions).map { path -> path.text.trim() }

@@ -19,7 +19,7 @@ process ASSOCIATE {
 
     script:
     """
-    # bin: hx_association.py hx_cli.py hx_donors.py hx_fdr.py hx_io.py hx_join.py hx_linear.py hx_pvalue.py hx_scan.py
+    # bin: hx_association.py hx_association_tables.py hx_best_pairs.py hx_cli.py hx_donors.py hx_fdr.py hx_io.py hx_join.py hx_linear.py hx_pvalue.py hx_robustness.py hx_scan.py
     associate.py \\
         --features ${features} \\
         --expression ${expression} \\

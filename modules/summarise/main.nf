@@ -8,13 +8,12 @@ process SUMMARISE {
     path cohort, stageAs: 'cohort/*'             // slides.tsv, cohort.tsv, matching.tsv
     path dropped, stageAs: 'dropped?/*'
     path status, stageAs: 'slides/*'             // slide_status.tsv, or []
-    path associations, stageAs: 'associations/*' // *.association_summary.tsv, *.association_qq.tsv, *.association_genes.parquet, *.associations.parquet
+    path tables, stageAs: 'tables/*'             // tables of all stages after those: <of>.<kind>.tsv, *.association_genes.parquet
     path features, stageAs: 'features/*'         // *.h5ad, read for the planted truths
     path expression, stageAs: 'expression/*'     // *.expression.h5ad, likewise
     path truth                                   // truth.json, or []
     path methods                                 // methods text of assets/
     val primary                                  // size,encoder,aggregation that the verdict speaks of
-    path image, stageAs: 'image/*'               // *.feature_summary.tsv of aggregation and tables of the classifier, or []
 
     output:
     path 'summary/*', emit: tables
@@ -23,16 +22,13 @@ process SUMMARISE {
 
     script:
     def with_truth = truth ? "--truth ${truth} --features features --expression expression" : ''
-    def (summaries, classifier) = [image].flatten().split { path -> path.name.endsWith('.feature_summary.tsv') }
-    def with_summaries = summaries ? "--feature-summaries ${summaries.join(' ')}" : ''
-    def with_classifier = classifier ? "--classifier ${classifier.join(' ')}" : ''
     def with_status = status ? "--status ${status}" : ''
     """
-    # bin: hx_association.py hx_classifier_sections.py hx_cli.py hx_donors.py hx_fdr.py hx_feature_sections.py hx_io.py hx_join.py hx_linear.py hx_methods.py hx_mqc.py hx_pvalue.py hx_report.py hx_scan.py hx_sections.py hx_sizes.py hx_slide_sections.py hx_truth.py
+    # bin: hx_association.py hx_classifier_sections.py hx_cli.py hx_donors.py hx_fdr.py hx_feature_sections.py hx_gather.py hx_io.py hx_join.py hx_linear.py hx_methods.py hx_mqc.py hx_pvalue.py hx_report.py hx_scan.py hx_sections.py hx_sizes.py hx_slide_sections.py hx_truth.py
     summarise.py \\
         --cohort cohort \\
         --dropped ${dropped} ${with_status} \\
-        --associations associations ${with_summaries} ${with_classifier} \\
+        --tables tables \\
         --primary=${primary} \\
         --methods ${methods} ${with_truth} \\
         --outdir .

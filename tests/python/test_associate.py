@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -107,9 +108,11 @@ def test_summary_against_all_pairs(result):
         row = summary.loc[(setting, "none")]
         assert (row["n"], row["dof"], row["genes"]) == (60, 58, 40)
         assert row["pairs"] == len(pairs) == row["features"] * 40
-        assert row["hits"] == pairs["q"].notna().sum()
-        assert row["genes_with_hit"] == pairs.loc[pairs["q"].notna(), "gene"].nunique()
-        assert row["features_with_hit"] == pairs.loc[pairs["q"].notna(), "feature"].nunique()
+        hits = pairs[pairs["q_tree"].notna()]
+        assert row["hits"] == row["hits_tree"] == len(hits)
+        assert row["genes_with_hit"] == hits["gene"].nunique()
+        assert row["features_with_hit"] == hits["feature"].nunique()
+        assert row["hits_bh"] == pairs["q"].notna().sum()
         assert row["hits_bonferroni"] == (pairs["p"] * len(pairs) <= 0.05).sum()
         assert row["share_p05"] == pytest.approx((pairs["p"] < 0.05).mean(), abs=1e-12)
         assert row["share_p001"] == pytest.approx((pairs["p"] < 1e-3).mean(), abs=1e-12)
@@ -129,11 +132,74 @@ def test_genes_against_all_pairs(result):
         assert (genes["best_feature"].astype(str) == best["feature"].astype(str)).all()
         for name in ("r", "beta", "se", "p", "nlog10p"):
             np.testing.assert_allclose(genes[name], best[name], rtol=1e-9)
-        adjusted = np.minimum(1, best["p"] * pairs["feature"].nunique())
-        np.testing.assert_allclose(genes["p_bonferroni"], adjusted, rtol=1e-9)
-        np.testing.assert_allclose(genes["q"], multipletests(adjusted, method="fdr_bh")[1], rtol=1e-9)
-        hits = pairs[pairs["q"].notna()].groupby("gene", observed=True).size()
+        cauchy = pairs.groupby("gene", observed=True)["p"].apply(
+            lambda p: stats.cauchy.sf(np.mean(1 / np.tan(np.pi * p)))
+        )
+        np.testing.assert_allclose(genes["gene_p"], cauchy.loc[genes.index], rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(genes["gene_q"], multipletests(genes["gene_p"], method="fdr_bh")[1], rtol=1e-9)
+        hits = pairs[pairs["q_tree"].notna()].groupby("gene", observed=True).size()
         assert (genes["hits"] == hits.reindex(genes.index).fillna(0)).all()
+
+
+def test_the_tree_against_its_two_steps(result):
+    found = result[2]
+    for setting, pairs in found["associations"].groupby("setting", observed=True):  # noqa: B007 (read by query)
+        gene_p = found["association_genes"].query("setting == @setting").set_index("gene")["gene_p"]
+        selected = multipletests(gene_p, 0.05, method="fdr_bh")[0]
+        level = 0.05 * selected.sum() / len(selected)
+        inside = pairs.groupby("gene", observed=True)["p"].transform(lambda p: multipletests(p, method="fdr_bh")[1])
+        hits = pairs["gene"].isin(gene_p.index[selected]) & (inside <= level)
+        np.testing.assert_array_equal(pairs["q_tree"].notna(), hits)
+        assert hits.sum() >= 5 or "texture" in str(setting)
+
+
+def test_covariates_against_least_squares(result, tmp_path):
+    """r is the partial correlation, beta and its interval those of the model with the covariates, collinear ones too."""
+    image, expression, _ = result
+    rng = np.random.default_rng(8)
+    donors = list(image.obs_names)[:-2]
+    centre = rng.integers(0, 3, len(donors))
+    design = pd.DataFrame({
+        "AGE": rng.normal(50, 9, len(donors)), "SMTSISCH": rng.normal(size=len(donors)),
+        "SMTSISCH.spline2": rng.normal(size=len(donors)), "SMCENTER=B": centre == 1, "SMCENTER=C": centre == 2,
+        "again": (centre == 1) | (centre == 2),
+    }, index=pd.Index(donors, name="donor")).astype(float)  # fmt: skip
+    design.to_csv(tmp_path / "design.tsv", sep="\t", float_format="%.17g")
+    assert run(tmp_path, image, expression, "--top", "1000", "--design", str(tmp_path / "design.tsv")) == 0
+    found = written(tmp_path)
+    row = found["association_summary"].iloc[0]
+    assert (row["n"], row["dof"]) == (58, 58 - 2 - 5)
+    assert row["adjusted_for"] == "AGE;SMCENTER;SMTSISCH;again"
+    assert (found["associate.dropped"]["kind"] == "donor").sum() == 2
+    pairs = found["associations"].query("setting.str.endswith('raw.mean')")
+    for pair in pairs.sample(40, random_state=1).itertuples():
+        x = image[donors].X[:, image.var_names.get_loc(pair.feature)].astype(float)
+        gene = expression.var_names.get_loc(pair.gene)
+        columns = sm.add_constant(np.column_stack([x / x.std(ddof=1), design.drop(columns="again")]))
+        test = sm.OLS(expression[donors].layers["int"][:, gene], columns).fit()
+        effect = sm.OLS(expression[donors].X[:, gene], columns).fit()
+        assert pair.p == pytest.approx(test.pvalues[1], rel=1e-8)
+        assert pair.r == pytest.approx(test.tvalues[1] / np.sqrt(test.tvalues[1] ** 2 + test.df_resid), rel=1e-9)
+        low, high = effect.conf_int()[1]
+        for name, oracle in {"beta": effect.params[1], "se": effect.bse[1], "ci_low": low, "ci_high": high}.items():
+            assert getattr(pair, name) == pytest.approx(oracle, rel=1e-5, abs=1e-12)
+    genes = found["association_genes"].query("setting.str.endswith('raw.mean')")
+    looked = genes["gene_q"] <= 0.05
+    assert looked.any() and genes.loc[looked, "t_ischaemia"].notna().all() and genes["t_rin"].isna().all()
+    assert genes.loc[~looked, "r_split_half"].isna().all()
+    assert (genes.loc[looked, "r_split_half"] < genes.loc[looked, "r"].abs()).mean() > 0.5
+
+
+def test_a_design_that_leaves_too_little(result, tmp_path, capsys):
+    image, expression, _ = result
+    names = pd.Index(image.obs_names, name="donor")
+    wide = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 56)), index=names)
+    wide.to_csv(tmp_path / "design.tsv", sep="\t")
+    assert run(tmp_path, image, expression, "--design", str(tmp_path / "design.tsv")) == 65
+    assert "60 donors and 56 covariates leave 2 residual degrees of freedom" in capsys.readouterr().err
+    (tmp_path / "design.tsv").write_text("donor\tAGE\n" + "".join(f"{name}\t\n" for name in names))
+    assert run(tmp_path, image, expression, "--design", str(tmp_path / "design.tsv")) == 65
+    assert "covariates of a model are numbers" in capsys.readouterr().err
 
 
 def test_qq_against_all_pairs(result):

@@ -65,8 +65,8 @@ def test_features_and_reliability_against_size():
         "aggregation": ["mean", "mean", "max"], "n_donors": 9, "n_features": 20, "n_dead": 1, "n_redundant": 2,
         "reliability_q1": 0.2, "reliability_median": [0.5, 0.7, float("nan")], "reliability_q3": 0.8, "sd_median": 1.0,
     })  # fmt: skip
-    shown, curves = feature_sections(rows)
+    shown, curves = feature_sections({"feature_summary": rows})
     assert [row["size"] for row in shown["data"].values()] == ["256", "1024"]
     assert curves["data"] == {"Lung, raw": [[256.0, 0.7], [1024.0, 0.5]]}
     given = rows.assign(size="-", aggregation="given", reliability_median=float("nan")).head(1)
-    assert [part["id"] for part in feature_sections(given)] == ["features"]
+    assert [part["id"] for part in feature_sections({"feature_summary": given})] == ["features"]

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from statsmodels.stats.multitest import multipletests
 
-from hx_fdr import bh, bonferroni, cauchy, cauchy_p, tree_q
+from hx_fdr import bh, bh_within, bonferroni, cauchy, cauchy_p, tree_q
 
 
 def many_p(n: int) -> np.ndarray:
@@ -149,3 +149,16 @@ def test_the_tree_controls_false_pairs_among_selected_genes():
         shares.append(np.mean(false[selected].sum(axis=1) / np.maximum(found[selected].sum(axis=1), 1)))
     assert np.mean(shares) <= 0.05 + 2 * np.std(shares) / np.sqrt(200)
     assert np.mean(shares) > 0.005  # it does spend its level
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+def test_bh_within_groups_against_bh_of_each(alpha):
+    rng = np.random.default_rng(9)
+    p = np.round(rng.uniform(size=(40, 25)) ** rng.integers(1, 4, (40, 1)), 3)
+    group = np.repeat(np.arange(40), 25)
+    order = rng.permutation(1000)
+    kept = order[p.ravel()[order] <= alpha]
+    q = bh_within(p.ravel()[kept], group[kept], 25, alpha)
+    oracle = np.concatenate([bh(row, alpha) for row in p])[kept]
+    np.testing.assert_allclose(q, oracle, rtol=1e-12)
+    assert bh_within(np.empty(0), np.empty(0, int), 5, 0.05).shape == (0,)

@@ -1,4 +1,4 @@
-"""hx_linear and hx_scan against scipy, statsmodels and brute force; invariances (oracles O1, O2, O23; trap T13)."""
+"""hx_linear and hx_scan against scipy, statsmodels, brute force; invariances (oracles O1, O2, O23; traps T5, T13)."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,15 @@ import statsmodels.api as sm
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from hx_linear import correlation_tiles, finite_columns, paired_correlations, slopes, standardise, varying_columns
+from hx_linear import (
+    correlation_tiles,
+    finite_columns,
+    paired_correlations,
+    residual_space,
+    slopes,
+    standardise,
+    varying_columns,
+)
 from hx_pvalue import PTable, critical_r
 from hx_scan import BINS, scan, upper_quantile
 
@@ -175,3 +183,100 @@ def test_upper_quantile_against_sorted_values():
     histogram = np.histogram(values, bins=BINS, range=(0, 1))[0]
     rank = np.array([1, 2, 10, 500, 15_001, 30_001])
     np.testing.assert_allclose(upper_quantile(histogram, rank), np.sort(values)[::-1][rank - 1], atol=1 / BINS)
+
+
+def one_hot(levels: np.ndarray) -> np.ndarray:
+    """(n, levels) indicators of every level, the first too."""
+    return (levels[:, None] == np.unique(levels)).astype(float)
+
+
+def covariates(name: str, n: int) -> tuple[np.ndarray | None, int]:
+    """A covariate matrix and its rank beside an intercept."""
+    rng = np.random.default_rng(5)
+    age = rng.uniform(20, 70, n)
+    return {
+        "none": (None, 0),
+        "no column": (np.empty((n, 0)), 0),
+        "constant": (np.full((n, 2), 1000.1), 0),
+        "one": (age[:, None], 1),
+        "all dummies": (one_hot(rng.integers(0, 6, n)), 5),
+        "two factors": (np.hstack([one_hot(rng.integers(0, 6, n)), one_hot(rng.integers(0, 3, n)), age[:, None]]), 8),
+        "scales": (np.column_stack([age * 1e-9, age**2 * 1e9, 1e8 + age**3]), 3),
+        "copies": (np.column_stack([age, 3 * age + 1, age**2, age + age**2]), 2),
+        "more than donors": (rng.normal(size=(n, n + 5)), n - 1),
+    }[name]
+
+
+COVARIATES = ["none", "no column", "constant", "one", "all dummies", "two factors", "scales", "copies"]
+
+
+@pytest.mark.parametrize("name", [*COVARIATES, "more than donors"])
+@pytest.mark.parametrize("n", [12, 83])
+def test_residual_space(name, n):
+    """Rank, orthonormal parts, and residuals of least squares (statsmodels with pinv) for every shape of C (T5)."""
+    matrix, rank = covariates(name, n)
+    space = residual_space(matrix, n)
+    assert (space.covariate_rank, space.dim) == (rank, n - 1 - rank)
+    whole = np.hstack([space.basis, space.rotation])
+    np.testing.assert_allclose(whole.T @ whole, np.eye(n), atol=1e-13)
+    np.testing.assert_allclose(space.basis[:, 0], space.basis[0, 0], rtol=1e-14)
+    y = data(n=n)[0] + 1e6
+    design = np.column_stack([np.ones(n), *(standardise(c[:, None]).unit for c in space.basis.T[1:])])
+    oracle = np.column_stack([sm.OLS(column, design).fit().resid for column in y.T[:5]])
+    np.testing.assert_allclose(space.residuals(y)[:, :5], oracle, atol=1e-8)
+    np.testing.assert_allclose(space.rotation @ space.rotate(y), space.residuals(y), atol=1e-9)
+    if matrix is not None and matrix.size and space.dim:
+        unit = matrix - matrix.mean(axis=0)
+        unit /= np.maximum(np.linalg.norm(unit, axis=0), 1e-3 * np.abs(matrix).max(axis=0))
+        np.testing.assert_allclose(space.rotation.T @ unit, 0, atol=1e-9)
+
+
+def test_plain_qr_takes_out_a_spurious_direction():
+    """T5: a full set of centred dummies has a null direction that QR without a rank cut makes up."""
+    matrix, rank = covariates("all dummies", 100)
+    centred = matrix - matrix.mean(axis=0)
+    q = np.linalg.qr(centred)[0]
+    assert q.shape[1] == rank + 1
+    made_up = np.linalg.norm(residual_space(matrix, 100).residuals(q[:, -1:]))
+    assert made_up > 0.1
+    y = residual_space(matrix, 100).residuals(np.random.default_rng(0).normal(size=(100, 500)))
+    assert np.linalg.norm(q.T @ y) ** 2 / np.linalg.norm(y) ** 2 > 0.005
+
+
+def test_partial_correlation_in_the_residual_space_against_ols():
+    """O2: r, and p with n - 2 - k degrees of freedom, of a pair given ten covariates with a collinear one-hot block."""
+    y, x = data(n=60)
+    matrix, rank = covariates("two factors", 60)
+    space = residual_space(matrix, 60)
+    ys, xs = standardise(space.residuals(y[:, :3])), standardise(space.residuals(x[:, :3]))
+    rotated = [v / np.linalg.norm(v, axis=0) for v in (space.rotate(y[:, :3]), space.rotate(x[:, :3]))]
+    for j in range(3):
+        design = np.column_stack([np.ones(60), space.basis[:, 1:], x[:, j]])
+        fit = sm.OLS(y[:, j], design).fit()
+        r = ys.unit[:, j] @ xs.unit[:, j]
+        assert fit.df_resid == space.dim - 1 == 60 - 2 - rank
+        assert PTable(space.dim - 1).p(np.array([r]))[0] == pytest.approx(fit.pvalues[-1], rel=1e-9)
+        assert rotated[0][:, j] @ rotated[1][:, j] == pytest.approx(r, abs=1e-12)
+
+
+def test_rotation_depends_on_the_space_alone():
+    """Signs, scale and order of the covariates, their redundant copies and the number of threads change nothing."""
+    matrix, _ = covariates("two factors", 83)
+    reference = residual_space(matrix, 83).rotation
+    other = np.column_stack([matrix[:, ::-1] * -1e6 + 7, matrix[:, 0] - matrix[:, 3]])
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            np.testing.assert_allclose(residual_space(other, 83).rotation, reference, atol=1e-10)
+
+
+def test_rotation_stays_near_the_donors():
+    """With an intercept alone each row but one donor's has nearly its whole weight on one donor."""
+    space = residual_space(None, 50)
+    np.testing.assert_allclose(np.abs(space.rotation).max(axis=0), 1 - 1 / 50, atol=0.01)
+
+
+def test_residual_space_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="finite matrix of 5 rows"):
+        residual_space(np.ones((4, 1)), 5)
+    with pytest.raises(ValueError, match="finite"):
+        residual_space(np.full((5, 1), np.nan), 5)

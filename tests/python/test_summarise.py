@@ -67,7 +67,7 @@ def make_run(folder: Path, mode: str = "signal", donors: int = 40) -> list[str]:
     losses = [folder / "check_cohort.dropped.tsv", *sorted((folder / "associations").glob("*.dropped.tsv"))]
     return [
         "--cohort", f"{folder}/cohort", "--dropped", *map(str, losses), "--status", f"{folder}/slide_status.tsv",
-        "--associations", f"{folder}/associations", "--truth", f"{folder}/truth.json", "--features", f"{folder}/h5ad",
+        "--tables", f"{folder}/associations", "--truth", f"{folder}/truth.json", "--features", f"{folder}/h5ad",
         "--expression", f"{folder}/h5ad", "--methods", f"{ROOT}/assets/methods.toml", "--outdir", f"{folder}/out",
         "--primary", "256,raw,mean",
     ]  # fmt: skip
@@ -153,7 +153,7 @@ def test_genes(run):
     assert len(rows) == 400 and rows["nlog10p"].is_monotonic_decreasing
     best = rows.iloc[0]
     assert best["p"] == pytest.approx(genes["p"].min(), rel=1e-9)
-    half = (best["beta_high"] - best["beta_low"]) / 2
+    half = (best["ci_high"] - best["ci_low"]) / 2
     assert half == pytest.approx(genes.loc[best["gene"], "se"] * 2.0243942, rel=1e-6)  # t quantile, 38 dof
     assert len(content(folder, "genes")["data"]) == 300
 
@@ -241,7 +241,7 @@ def test_feature_table_and_bonferroni(tmp_path):
     extra = ["--setting-prefix", f"{ID}.-", "--correction", "bonferroni", "--controls", "none"]
     assert associate.main([*files, *extra, "--outdir", f"{tmp_path}/associations"]) == 0
     losses = arguments.index("--dropped")
-    arguments = [*arguments[: losses + 2], *arguments[arguments.index("--associations") :]]
+    arguments = [*arguments[: losses + 2], *arguments[arguments.index("--tables") :]]
     assert main(arguments) == 0
     row = summary(tmp_path, "verdict").iloc[0]
     assert (row["setting"], row["primary"], row["status"]) == (f"{ID}.-.raw.given", "yes", "amber")
@@ -275,7 +275,7 @@ def test_all_faults_at_once(run, tmp_path, capsys):
     (tmp_path / "cohort").mkdir()
     (tmp_path / "cohort" / "matching.tsv").write_text("tissue\nLung\n")
     (tmp_path / "bad.tsv").write_text("id\tkind\nx\ty\n")
-    arguments = without(run[1], "--cohort", "--associations", "--status")
+    arguments = without(run[1], "--cohort", "--tables", "--status")
     arguments = [*arguments[: arguments.index("--dropped")], *arguments[arguments.index("--truth") :]]
     arguments += [
         "--cohort",
@@ -285,7 +285,7 @@ def test_all_faults_at_once(run, tmp_path, capsys):
         "--status",
         f"{tmp_path}/none.tsv",
     ]
-    assert main([*arguments, "--associations", str(tmp_path)]) == 65
+    assert main([*arguments, "--tables", str(tmp_path)]) == 65
     message = capsys.readouterr().err
     assert "6 faults" in message
     for part in (
@@ -384,7 +384,7 @@ def test_multiqc_report(run, tmp_path):
     genes = summary(folder, "top_genes").iloc[:300]
     shown = list(data["multiqc_genes_table"].values())
     np.testing.assert_array_equal([row["r"] for row in shown], genes["r"])
-    np.testing.assert_array_equal([row["q"] for row in shown], genes["q"])
+    np.testing.assert_array_equal([row["gene_q"] for row in shown], genes["gene_q"])
 
 
 def test_a_slide_is_lost_once():

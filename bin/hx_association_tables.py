@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Parquet tables of the associations of a setting: stored pairs, and a row a gene."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import stdtrit
+
+from hx_association import Tested, best_of_genes
+from hx_donors import Genes
+from hx_linear import Standardised, paired_correlations, slopes
+from hx_robustness import robustness_value
+from hx_scan import Pairs
+
+LOOKED_INTO = 1000  # genes of a setting, the strongest of those found, whose best pair is looked into
+EFFECT = ("beta", "se", "ci_low", "ci_high")
+ROBUST = ("robustness", "robustness_alpha")
+# Of the best pair of a gene found: r where the feature was chosen in other donors; t that a confounder would leave that
+# is as strong as ischaemia, or RNA integrity, is.
+STANDING = ("r_split_half", "t_ischaemia", "t_rin")
+BENCHMARKS = {"t_ischaemia": "SMTSISCH", "t_rin": "SMRIN"}
+NAME = pa.dictionary(pa.int32(), pa.string())
+ASSOCIATIONS = pa.schema(
+    [(name, NAME) for name in ("setting", "feature", "gene", "symbol")]
+    + [("n", pa.int32()), ("dof", pa.int32())]
+    + [(name, pa.float64()) for name in ("r", *EFFECT, "p", "nlog10p", "q_tree", "q", *ROBUST)]
+)
+GENES = pa.schema(
+    [(name, NAME) for name in ("setting", "gene", "symbol")]
+    + [("n", pa.int32()), ("dof", pa.int32()), ("hits", pa.int32()), ("best_feature", NAME)]
+    + [(name, pa.float64()) for name in ("r", *EFFECT, "p", "nlog10p", "gene_p", "gene_q", *ROBUST, *STANDING)]
+)
+
+
+def names_at(names: np.ndarray, index: np.ndarray) -> pa.DictionaryArray:
+    """Column names[index] of a parquet table, each name stored once."""
+    return pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array([str(n) for n in names], pa.string()))
+
+
+def head_columns(setting: str, genes: Genes, row: np.ndarray) -> dict[str, object]:
+    """Columns that both parquet tables begin with; `row` indexes the genes."""
+    return {
+        "setting": names_at(np.array([setting]), np.zeros(len(row), np.int32)),
+        "gene": names_at(genes.id, row),
+        "symbol": names_at(genes.symbol, row),
+        "n": np.full(len(row), len(genes.normal.unit), np.int32),
+        "dof": np.full(len(row), genes.normal.dof, np.int32),
+    }
+
+
+def effects(genes: Genes, image: Standardised, pairs: Pairs, alpha: float) -> dict[str, np.ndarray]:
+    """EFFECT and ROBUST of pairs sorted by feature: slope of the gene's log2 values per SD of the feature.
+
+    Robustness values are of the tested r: for the estimate to vanish, and for it to be no longer significant at alpha.
+    """
+    log2, dof = genes.log2, genes.log2.dof
+    r = paired_correlations(image.unit, log2.unit, pairs.column, pairs.row)
+    beta, se = slopes(r, log2.sd[pairs.row] * log2.left[pairs.row] / image.left[pairs.column], dof)
+    half = -stdtrit(dof, 0.025) * se
+    robust = [robustness_value(pairs.r, dof, alpha=level) for level in (1.0, alpha)]
+    return dict(zip((*EFFECT, *ROBUST), (beta, se, beta - half, beta + half, *robust), strict=True))
+
+
+def association_table(
+    setting: str, genes: Genes, names: np.ndarray, image: Standardised, tested: Tested, alpha: float
+) -> pa.Table:
+    """Stored pairs of a setting."""
+    pairs = tested.stored
+    columns = {
+        **head_columns(setting, genes, pairs.row),
+        "feature": names_at(names, pairs.column),
+        "r": pairs.r,
+        **effects(genes, image, pairs, alpha),
+        "p": tested.table.p(pairs.r),
+        "nlog10p": tested.table.nlog10p(pairs.r),
+        "q_tree": pa.array(tested.q_tree, from_pandas=True),
+        "q": pa.array(tested.q, from_pandas=True),
+    }
+    return pa.table([columns[name] for name in ASSOCIATIONS.names], schema=ASSOCIATIONS)
+
+
+def gene_table(
+    setting: str,
+    genes: Genes,
+    names: np.ndarray,
+    image: Standardised,
+    tested: Tested,
+    alpha: float,
+    standing: Callable[[Pairs], dict[str, np.ndarray]],
+) -> pa.Table:
+    """One row a gene: its best feature in the setting, its number of hits and what stands behind the best pair."""
+    best, numbers = best_of_genes(tested, len(genes.id))
+    by_feature = np.argsort(best.column, kind="stable")
+    for name, values in effects(genes, image, best.take(by_feature), alpha).items():
+        numbers[name] = np.empty_like(values)
+        numbers[name][by_feature] = values
+    found = np.flatnonzero(tested.gene_q <= alpha)
+    found = np.sort(found[np.argsort(tested.gene_p[found], kind="stable")[:LOOKED_INTO]])
+    for name, values in standing(best.take(found)).items():
+        column = np.full(len(genes.id), np.nan)
+        column[found] = values
+        numbers[name] = pa.array(column, from_pandas=True)
+    columns = {**head_columns(setting, genes, best.row), "best_feature": names_at(names, best.column), **numbers}
+    return pa.table([columns[name] for name in GENES.names], schema=GENES)
