@@ -17,6 +17,7 @@ import contextlib
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,25 @@ import pyarrow.parquet as pq
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from hx_association import QQ, SUMMARY, Tested, associate_pairs, best_of_genes, qq_points, summary_numbers
+from hx_association import (
+    QQ,
+    SUMMARY,
+    Tested,
+    associate_pairs,
+    best_of_genes,
+    null_interval,
+    qq_points,
+    summary_numbers,
+)
 from hx_association_tables import ASSOCIATIONS, BENCHMARKS, GENES, association_table, gene_table
 from hx_best_pairs import benchmark_t, split_half_r
 from hx_cli import comma_list, command, log, parser, preview
+from hx_controls import CONTROLS, other_features, shuffled, tissue_strata
 from hx_donors import (
+    MIN_DOF,
     Features,
     Genes,
+    Side,
     common_donors,
     factor_of,
     feature_settings,
@@ -38,16 +51,26 @@ from hx_donors import (
     read_annotated,
     read_design,
     read_genes,
-    shuffled_donors,
     space_of,
     usable,
 )
+from hx_genes import listed_genes
+from hx_hidden import spaces, varying_and_left
 from hx_io import atomic, write_tsv
 from hx_join import MIN_DONORS, dropped_table
-from hx_linear import standardise
+from hx_linear import Standardised, standardise
+from hx_null import max_null, null_histograms
 from hx_scan import Pairs
 
-CONTROLS = ["none", "shuffle_donors"]
+HIDDEN = ["setting", "factors", "of", "dof", "hits", "genes_found"]
+
+
+class Writers(NamedTuple):
+    """Where the tables of the settings go; listed: of the genes of --genes, None where there are none."""
+
+    associations: pq.ParquetWriter
+    genes: pq.ParquetWriter
+    listed: pq.ParquetWriter | None = None
 
 
 def best_pair(genes: Genes, names: np.ndarray, tested: Tested) -> dict[str, object]:
@@ -64,10 +87,12 @@ def best_pair(genes: Genes, names: np.ndarray, tested: Tested) -> dict[str, obje
     }
 
 
-def qq_table(setting: str, control: str, tested: Tested) -> pd.DataFrame:
-    """Points of the QQ plot of a setting."""
+def qq_table(setting: str, control: str, tested: Tested, histograms: np.ndarray | None) -> pd.DataFrame:
+    """Points of the QQ plot of a setting, with the interval of its permutations where `histograms` has them."""
     rank, expected, observed = qq_points(tested)
     columns = {"rank": rank, "expected_nlog10p": expected, "observed_nlog10p": observed}
+    low, high = (np.nan, np.nan) if histograms is None else null_interval(tested, rank, histograms)
+    columns |= {"null_low": low, "null_high": high}
     return pd.DataFrame({"setting": setting, "control": control, **columns})
 
 
@@ -76,17 +101,21 @@ def run(args: argparse.Namespace) -> None:
     features, expression = read_annotated(args.features), read_annotated(args.expression)
     out = f"{args.outdir}/{args.setting_prefix}"
     with contextlib.ExitStack() as stack:
-        writers = []
-        for name, schema in (("associations", ASSOCIATIONS), ("association_genes", GENES)):
+        parts = []
+        kinds = {"associations": ASSOCIATIONS, "association_genes": GENES}
+        kinds |= {"listed_genes": GENES} if args.genes else {}
+        for name, schema in kinds.items():
             path = stack.enter_context(atomic(f"{out}.{name}.parquet"))
-            writers.append(stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd")))
+            parts.append(stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd")))
+        work = Associations(args, features, expression, Writers(*parts))
         if features.n_obs < MIN_DONORS:
-            summary, points, dropped = leave_out(args, features)
+            work.summary, work.dropped = leave_out(args, features)
         else:
-            summary, points, dropped = associate_all(args, features, expression, writers)
-    write_tsv(pd.DataFrame(summary, columns=SUMMARY), f"{out}.association_summary.tsv")
-    write_tsv(pd.concat(points) if points else pd.DataFrame(columns=QQ), f"{out}.association_qq.tsv")
-    write_tsv(dropped_table(dropped, "associate"), f"{out}.associate.dropped.tsv")
+            work.run()
+    write_tsv(pd.DataFrame(work.summary, columns=SUMMARY), f"{out}.association_summary.tsv")
+    write_tsv(pd.concat(work.points) if work.points else pd.DataFrame(columns=QQ), f"{out}.association_qq.tsv")
+    write_tsv(pd.DataFrame(work.hidden, columns=HIDDEN), f"{out}.hidden_factors.tsv")
+    write_tsv(dropped_table(work.dropped, "associate"), f"{out}.associate.dropped.tsv")
 
 
 def summary_row(args: argparse.Namespace, image: AnnData, part: Features, **numbers: object) -> dict[str, object]:
@@ -102,92 +131,163 @@ def summary_row(args: argparse.Namespace, image: AnnData, part: Features, **numb
         "weights": image.uns["encoders"][part.encoder]["weights"],
         "correction": args.correction,
         "alpha": args.alpha,
+        "strata": "",
         **dict.fromkeys(("pairs", "hits", "genes_with_hit"), 0),
         **numbers,
     }
 
 
-def leave_out(args: argparse.Namespace, features: AnnData) -> tuple[list[dict], list[pd.DataFrame], list[tuple]]:
-    """Summary, QQ points and losses where too few donors have features: slides too small for the patch size, say."""
+def leave_out(args: argparse.Namespace, features: AnnData) -> tuple[list[dict], list[tuple]]:
+    """Summary and losses where too few donors have features: slides too small for the patch size, say."""
     reason = f"{features.n_obs} donors have features, at least {MIN_DONORS} are needed"
     log.warning("%s: %s: nothing is tested", args.features.name, reason)
     _, size = args.setting_prefix.rsplit(".", 1)
     parts = feature_settings(features, features.obs_names.to_numpy(), size, args.aggregations, args.features.name)
     summary = [summary_row(args, features, part, n=features.n_obs, features=0) for part in parts]
-    return summary, [], [(args.setting_prefix, "size", reason)]
+    return summary, [(args.setting_prefix, "size", reason)]
 
 
-def stand(
-    args: argparse.Namespace,
-    donors: np.ndarray,
-    design: pd.DataFrame | None,
-    genes: Genes,
-    values: np.ndarray,
-    pairs: Pairs,
-) -> dict[str, np.ndarray]:
+def side_of(
+    expression: AnnData, donors: np.ndarray, design: pd.DataFrame | None, names: tuple[str, str]
+) -> tuple[Side, list[tuple]]:
+    """Genes of some donors given the covariates, and (id, kind, reason) of those dropped.
+
+    names: of the expression file, and of what is tested, for messages.
+    """
+    space = space_of(design, donors, names[1])
+    genes, dropped = read_genes(expression, donors, names[0], space)
+    return Side(donors, None if design is None else design.loc[donors], space, genes), dropped
+
+
+def stand(args: argparse.Namespace, side: Side, values: np.ndarray, pairs: Pairs) -> dict[str, np.ndarray]:
     """STANDING of the best pairs of some genes; `values` are the features before covariates are taken out."""
-    covariates = None if design is None else design.loc[donors]
-    matrix = None if covariates is None else covariates.to_numpy()
-    chosen = genes.values[:, pairs.row]
-    halves = named_generator(args.seed, f"{args.setting_prefix}.halves").permutation(len(donors)) < len(donors) // 2
+    matrix = None if side.design is None else side.design.to_numpy()
+    chosen, n = side.genes.values[:, pairs.row], len(side.donors)
+    halves = named_generator(args.seed, f"{args.setting_prefix}.halves").permutation(n) < n // 2
     found = {"r_split_half": split_half_r(chosen, values, matrix, halves)}
     for name, factor in BENCHMARKS.items():
-        columns = [] if covariates is None else [c for c in covariates if factor_of(c) == factor]
-        left = benchmark_t(chosen, values[:, pairs.column], covariates, columns) if columns and len(pairs.r) else np.nan
+        columns = [] if side.design is None else [c for c in side.design if factor_of(c) == factor]
+        left = (
+            benchmark_t(chosen, values[:, pairs.column], side.design, columns) if columns and len(pairs.r) else np.nan
+        )
         found[name] = np.broadcast_to(left, len(pairs.r))
     return found
 
 
-def associate_all(
-    args: argparse.Namespace, features: AnnData, expression: AnnData, writers: list[pq.ParquetWriter]
-) -> tuple[list[dict], list[pd.DataFrame], list[tuple]]:
-    """Test every setting, write its associations and genes; return summary, QQ points and losses."""
-    sides = (args.features.name, args.expression.name)
-    design = read_design(args.design)
-    donors = common_donors(features, expression, sides, design)
-    space = space_of(design, donors, args.setting_prefix)
-    genes, dropped = read_genes(expression, donors, sides[1], space)
-    dof = genes.normal.dof
-    fixed = {"n": len(donors), "dof": dof, "genes": len(genes.id), "genes_dropped": len(dropped)}
-    fixed["adjusted_for"] = ";".join([] if design is None else sorted({factor_of(name) for name in design}))
-    lost = sorted(set(features.obs_names) - set(donors))
-    known = set(expression.obs_names)
-    why = {True: f"not among the donors of {args.design and args.design.name}", False: f"not in {sides[1]}"}
-    dropped += [(donor, "donor", f"in {sides[0]}, {why[donor in known]}") for donor in lost]
-    # Donors without features were lost, and listed, when features were aggregated.
-    log.info("%d donors of %s have no features in %s", len(expression) - len(donors), *sides[::-1])
-    summary, points = [], []
-    _, size = args.setting_prefix.rsplit(".", 1)
-    for part in feature_settings(features, donors, size, args.aggregations, sides[0]):
-        row = summary_row(args, features, part, **fixed)
+class Associations:
+    """Tests every setting of a tissue and patch size and its controls; `run` fills the lists and writes the pairs."""
+
+    def __init__(self, args: argparse.Namespace, features: AnnData, expression: AnnData, writers: Writers):
+        self.args, self.features, self.expression, self.writers = args, features, expression, writers
+        self.summary: list[dict] = []
+        self.points: list[pd.DataFrame] = []
+        self.hidden: list[dict] = []
+        self.dropped: list[tuple] = []
+        self.size = args.setting_prefix.rsplit(".", 1)[1]
+        self.listed: np.ndarray | None = None
+
+    def run(self) -> None:
+        args, sides = self.args, (self.args.features.name, self.args.expression.name)
+        self.design = read_design(args.design)
+        donors = common_donors(self.features, self.expression, sides, self.design)
+        self.side, self.dropped = side_of(self.expression, donors, self.design, (sides[1], args.setting_prefix))
+        if args.genes:
+            table = pd.DataFrame({"gene": self.side.genes.id, "symbol": self.side.genes.symbol})
+            self.listed, unknown = listed_genes(table, str(args.genes))
+            self.dropped += [(name, "gene", "on the list of --genes, not among the genes tested") for name in unknown]
+        lost = sorted(set(self.features.obs_names) - set(donors))
+        known = set(self.expression.obs_names)
+        why = {True: f"not among the donors of {args.design and args.design.name}", False: f"not in {sides[1]}"}
+        self.dropped += [(donor, "donor", f"in {sides[0]}, {why[donor in known]}") for donor in lost]
+        # Donors without features were lost, and listed, when features were aggregated.
+        log.info("%d donors of %s have no features in %s", len(self.expression) - len(donors), *sides[::-1])
+        self.stratum, self.strata = tissue_strata(args.cohort, args.setting_prefix, donors)
+        self.other = read_annotated(args.other_features) if args.other_features else None
+        for part in feature_settings(self.features, donors, self.size, args.aggregations, sides[0]):
+            self._setting(part)
+
+    def _setting(self, part: Features) -> None:
+        side, args = self.side, self.args
+        row = summary_row(args, self.features, part, **side.numbers())
         setting = row["setting"]
-        keep, lost, constant = usable(part.values, part.name, "feature", setting, space)
-        dropped += lost
-        names = part.name[keep]
+        keep, lost, constant = usable(part.values, part.name, "feature", setting, side.space)
+        self.dropped += lost
+        names, values = part.name[keep], part.values[:, keep]
         row |= {"features": len(names), "dead_features": constant, "invalid_features": len(lost) - constant}
         if not len(names):
             log.warning("%s: none of %d features varies: nothing is tested", setting, len(part.name))
-            summary.append(row)
-            continue
-        values = part.values[:, keep]
-        for control in dict.fromkeys(["none", *args.controls]):
-            order = slice(None)
-            if control == "shuffle_donors":
-                order = shuffled_donors(args.seed, f"{setting}.{control}", len(donors))
-            # Covariates are taken out of the features as they then stand.
-            image = standardise(values[order], space)
-            tested = associate_pairs(
-                genes.normal.unit, image.unit, dof, args.alpha, args.correction, args.top, args.max_hits
+            self.summary.append(row)
+            return
+        image = standardise(values, side.space)
+        tested = self._tested(side, image)
+        generator = named_generator(args.seed, f"{setting}.null")
+        null = max_null(side.genes.normal.unit, image.unit, side.space, generator, args.permutations)
+        histograms = null_histograms(side.genes.normal.unit, image.unit, side.space, generator)
+        self._told(row, "none", side, names, tested, null=null, histograms=histograms)
+        standing = partial(stand, args, side, values)
+        strong = association_table(setting, side.genes, names, image, tested, args.alpha, null)
+        self.writers.associations.write_table(strong)
+        self.writers.genes.write_table(gene_table(setting, side.genes, names, image, tested, args.alpha, standing))
+        if self.listed is not None:
+            genes = side.genes.take(self.listed)
+            family = self._tested(side, image, genes)
+            self.writers.listed.write_table(gene_table(setting, genes, names, image, family, args.alpha, standing))
+        for control in (name for name in CONTROLS if name in args.controls):
+            self._control(control, part, row, names, values)
+        if self.size == "-" or args.primary == f"{self.size},{part.encoder},{part.aggregation}":
+            self._hidden_factors(setting, values)
+
+    def _tested(self, side: Side, image: Standardised, genes: Genes | None = None) -> Tested:
+        args, unit = self.args, (genes or side.genes).normal.unit
+        return associate_pairs(
+            unit, image.unit, side.space.dim - 1, args.alpha, args.correction, args.top, args.max_hits
+        )
+
+    def _told(self, row: dict, control: str, side: Side, names: np.ndarray, tested: Tested, **null: np.ndarray) -> None:
+        setting = row["setting"]
+        log.info("%s, control %s: %d hits of %d pairs", setting, control, len(tested.hits.r), tested.scan.pairs)
+        numbers = summary_numbers(tested, self.args.alpha, **null) | best_pair(side.genes, names, tested)
+        self.summary.append({**row, **side.numbers(), "control": control, "features": len(names), **numbers})
+        self.points.append(qq_table(setting, control, tested, null.get("histograms")))
+
+    def _control(self, control: str, part: Features, row: dict, names: np.ndarray, values: np.ndarray) -> None:
+        """A row of the summary and QQ points for features that belong to someone else."""
+        args, side = self.args, self.side
+        if control == "wrong_tissue":
+            if self.other is None:
+                return
+            found = other_features(self.other, part, side.donors, self.size, args.other_features.name)
+            if found is None:
+                log.warning("%s: %s has too few of the donors", row["setting"], args.other_features.name)
+                return
+            donors, other = found
+            side, _ = side_of(self.expression, donors, self.design, (args.expression.name, row["setting"]))
+            keep, _, _ = usable(other.values, other.name, "feature", args.other_features.name, side.space)
+            names, values = other.name[keep], other.values[:, keep]
+            row = row | {"strata": args.other_features.name.rsplit(".", 2)[0]}
+        else:
+            within = control == "shuffle_within"
+            if within and not self.strata:
+                log.warning("%s: no strata of enough donors: %s is left out", row["setting"], control)
+                return
+            stratum = self.stratum if within else np.zeros(len(values), np.int64)
+            values = values[shuffled(args.seed, f"{row['setting']}.{control}", stratum)]
+            row = row | {"strata": ";".join(self.strata) if within else ""}
+        # Covariates are taken out of the features as they then stand.
+        self._told(row, control, side, names, self._tested(side, standardise(values, side.space)))
+
+    def _hidden_factors(self, setting: str, values: np.ndarray) -> None:
+        side, args = self.side, self.args
+        matrix = None if side.design is None else side.design.to_numpy()
+        generator = named_generator(args.seed, f"{args.setting_prefix}.hidden")
+        for k, what, space in spaces(matrix, side.genes.normal.unit, MIN_DOF, generator):
+            where = varying_and_left(side.genes.values, space), varying_and_left(values, space)
+            genes, image = (
+                standardise(v[:, w], space) for v, w in zip((side.genes.values, values), where, strict=True)
             )
-            log.info("%s, control %s: %d hits of %d pairs", setting, control, len(tested.hits.r), tested.scan.pairs)
-            numbers = {**summary_numbers(tested, args.alpha), **best_pair(genes, names, tested)}
-            summary.append({**row, "control": control, **numbers})
-            points.append(qq_table(setting, control, tested))
-            if control == "none":
-                standing = partial(stand, args, donors, design, genes, values)
-                writers[0].write_table(association_table(setting, genes, names, image, tested, args.alpha))
-                writers[1].write_table(gene_table(setting, genes, names, image, tested, args.alpha, standing))
-    return summary, points, dropped
+            tested = associate_pairs(genes.unit, image.unit, genes.dof, args.alpha, args.correction, 1, 1)
+            row = {"setting": setting, "factors": k, "of": what, "dof": genes.dof, "hits": len(tested.hits.r)}
+            self.hidden.append(row | {"genes_found": int(np.count_nonzero(tested.gene_q <= args.alpha))})
 
 
 @command
@@ -200,6 +300,15 @@ def main(argv: list[str] | None) -> None:
     add("--setting-prefix", required=True, help="<tissue_id>.<size>; size `-` for a feature table")
     add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
     add("--controls", type=comma_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}")
+    add(
+        "--cohort",
+        type=Path,
+        help="rows of cohort.tsv with centre, Hardy scale and ischaemia: strata of shuffle_within",
+    )
+    add("--other-features", type=Path, help="<other tissue_id>.<size>.h5ad: the features of wrong_tissue")
+    add("--genes", type=Path, help="text file: ids or symbols of genes that are a family of their own, one a line")
+    add("--primary", default="", help="size,encoder,aggregation of the declared analysis: has the hidden-factor series")
+    add("--permutations", type=int, default=0, help="for family-wise p of the largest |r| of a setting; 0: none")
     told = "decides the hits: genes, then their pairs; or over all pairs of a setting"
     add("--correction", choices=["tree", "bh", "bonferroni"], default="tree", help=told)
     add("--alpha", type=float, default=0.05, help="level of --correction, and largest q and q_tree that are written")
@@ -209,11 +318,11 @@ def main(argv: list[str] | None) -> None:
     add("--threads", type=int, default=1)
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    unknown = sorted(set(args.controls) - set(CONTROLS))
+    unknown = sorted(set(args.controls) - {"none", *CONTROLS})
     if unknown:
-        arguments.error(f"--controls {preview(unknown)}: choose from {', '.join(CONTROLS)}")
-    if not 0 < args.alpha < 1 or args.top < 1 or args.max_hits < 1 or args.threads < 1:
-        arguments.error("--alpha lies between 0 and 1; --top, --max-hits and --threads are at least 1")
+        arguments.error(f"--controls {preview(unknown)}: choose from none, {', '.join(CONTROLS)}")
+    if not 0 < args.alpha < 1 or args.top < 1 or args.max_hits < 1 or args.threads < 1 or args.permutations < 0:
+        arguments.error("--alpha lies between 0 and 1; --top, --max-hits, --threads are at least 1, --permutations 0")
     if "." not in args.setting_prefix:
         arguments.error(f"--setting-prefix {args.setting_prefix}: <tissue_id>.<size> is expected")
     with threadpool_limits(args.threads):

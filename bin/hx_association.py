@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hx_fdr import bh, bh_within, bonferroni, cauchy, cauchy_p, tree_q
+from hx_null import familywise_p
 from hx_pvalue import PTable, critical_r, detectable_r, lambda_gc
 from hx_scan import Pairs, Scan, scan, upper_quantile
 
@@ -14,25 +15,26 @@ REPORTED_P = {"share_p05": 0.05, "share_p001": 1e-3}
 QQ_POINTS = 200
 # Columns of <prefix>.association_summary.tsv and <prefix>.association_qq.tsv.
 SUMMARY = [
-    *("setting", "control", "tissue_id", "size", "encoder", "aggregation", "weights", "n", "dof", "adjusted_for"),
-    *("features", "dead_features", "invalid_features", "genes", "genes_dropped"),
     *(
-        "pairs",
-        "share_p05",
-        "share_p001",
-        "lambda_gc",
-        "correction",
-        "alpha",
-        "hits",
-        "hits_tree",
-        "hits_bh",
-        "hits_bonferroni",
-        "genes_found",
+        "setting",
+        "control",
+        "tissue_id",
+        "size",
+        "encoder",
+        "aggregation",
+        "weights",
+        "n",
+        "dof",
+        "adjusted_for",
+        "strata",
     ),
+    *("features", "dead_features", "invalid_features", "genes", "pairs", "share_p05", "share_p001", "lambda_gc"),
+    *("lambda_low", "lambda_high", "max_p", "permutations", "correction", "alpha"),
+    *("hits", "hits_tree", "hits_bh", "hits_bonferroni", "genes_found"),
     *("genes_with_hit", "features_with_hit", "stored"),
     *("best_feature", "best_gene", "best_symbol", "best_r", "best_p", "best_nlog10p", "detectable_r"),
 ]
-QQ = ["setting", "control", "rank", "expected_nlog10p", "observed_nlog10p"]
+QQ = ["setting", "control", "rank", "expected_nlog10p", "observed_nlog10p", "null_low", "null_high"]
 
 
 @dataclass(frozen=True)
@@ -117,16 +119,43 @@ def qq_points(tested: Tested) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rank, -np.log10((rank - 0.5) / pairs), tested.table.nlog10p(r)
 
 
-def summary_numbers(tested: Tested, alpha: float) -> dict[str, float | int]:
-    """Counts and calibration of a setting."""
+def _lambda(table: PTable, histogram: np.ndarray) -> float:
+    pairs = int(histogram.sum())
+    median = upper_quantile(histogram, np.array([(pairs + 1) // 2, pairs // 2 + 1]))
+    return lambda_gc(float(table.p(median).mean()))
+
+
+def null_interval(tested: Tested, rank: np.ndarray, histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest -log10 p that permutations have at the places of some ranks; NaN beyond their fewer pairs.
+
+    histograms: (permutations, BINS) of hx_null.
+    """
+    pairs = histograms[0].sum()
+    place = (rank - 0.5) * (pairs / tested.scan.pairs) + 0.5
+    found = np.full((len(histograms), len(rank)), np.nan)
+    inside = place >= 1
+    for row, histogram in zip(found, histograms, strict=True):
+        row[inside] = tested.table.nlog10p(upper_quantile(histogram, place[inside]))
+    return found.min(axis=0), found.max(axis=0)
+
+
+def summary_numbers(
+    tested: Tested, alpha: float, null: np.ndarray | None = None, histograms: np.ndarray | None = None
+) -> dict[str, float | int]:
+    """Counts and calibration of a setting; null: of max_null, histograms: of null_histograms, for their intervals."""
     result, dof = tested.scan, tested.table.dof
     size = np.abs(result.strong.r)
     share = {k: np.count_nonzero(size >= critical_r(p, dof)) / result.pairs for k, p in REPORTED_P.items()}
-    median = upper_quantile(result.histogram, np.array([(result.pairs + 1) // 2, result.pairs // 2 + 1]))
+    lambdas = [] if histograms is None else [_lambda(tested.table, histogram) for histogram in histograms]
+    known = null is not None and len(null) > 0
     return {
         "pairs": result.pairs,
         **share,
-        "lambda_gc": lambda_gc(float(tested.table.p(median).mean())),
+        "lambda_gc": _lambda(tested.table, result.histogram),
+        "lambda_low": min(lambdas, default=np.nan),
+        "lambda_high": max(lambdas, default=np.nan),
+        "max_p": float(familywise_p(np.abs(tested.scan.top_of_rows.r).max(), null)) if known else np.nan,
+        "permutations": len(null) if known else 0,
         "hits": len(tested.hits.r),
         **{f"hits_{name}": count for name, count in tested.found.items()},
         "genes_found": int(np.count_nonzero(tested.gene_q <= alpha)),

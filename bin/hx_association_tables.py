@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 from hx_association import Tested, best_of_genes
 from hx_donors import Genes
 from hx_linear import Standardised, paired_correlations, slopes
+from hx_null import familywise_p
 from hx_robustness import robustness_value
 from hx_scan import Pairs
 
@@ -24,7 +25,7 @@ NAME = pa.dictionary(pa.int32(), pa.string())
 ASSOCIATIONS = pa.schema(
     [(name, NAME) for name in ("setting", "feature", "gene", "symbol")]
     + [("n", pa.int32()), ("dof", pa.int32())]
-    + [(name, pa.float64()) for name in ("r", *EFFECT, "p", "nlog10p", "q_tree", "q", *ROBUST)]
+    + [(name, pa.float64()) for name in ("r", *EFFECT, "p", "nlog10p", "q_tree", "q", "p_max", *ROBUST)]
 )
 GENES = pa.schema(
     [(name, NAME) for name in ("setting", "gene", "symbol")]
@@ -63,9 +64,9 @@ def effects(genes: Genes, image: Standardised, pairs: Pairs, alpha: float) -> di
 
 
 def association_table(
-    setting: str, genes: Genes, names: np.ndarray, image: Standardised, tested: Tested, alpha: float
+    setting: str, genes: Genes, names: np.ndarray, image: Standardised, tested: Tested, alpha: float, null: np.ndarray
 ) -> pa.Table:
-    """Stored pairs of a setting."""
+    """Stored pairs of a setting; null: of hx_null.max_null, may be empty."""
     pairs = tested.stored
     columns = {
         **head_columns(setting, genes, pairs.row),
@@ -76,6 +77,7 @@ def association_table(
         "nlog10p": tested.table.nlog10p(pairs.r),
         "q_tree": pa.array(tested.q_tree, from_pandas=True),
         "q": pa.array(tested.q, from_pandas=True),
+        "p_max": familywise_p(pairs.r, null) if len(null) else pa.nulls(len(pairs.r), pa.float64()),
     }
     return pa.table([columns[name] for name in ASSOCIATIONS.names], schema=ASSOCIATIONS)
 

@@ -8,14 +8,8 @@ out, in the same order of donors.
 import numpy as np
 import pandas as pd
 
-from hx_linear import (
-    ResidualSpace,
-    paired_correlations,
-    residual_space,
-    spanned_columns,
-    standardise,
-    varying_columns,
-)
+from hx_hidden import varying_and_left
+from hx_linear import ResidualSpace, paired_correlations, residual_space, standardise
 from hx_robustness import adjusted_t, benchmark_r
 from hx_scan import scan
 
@@ -53,8 +47,7 @@ def split_half_r(genes: np.ndarray, features: np.ndarray, design: np.ndarray | N
 
 def _units(values: np.ndarray, space: ResidualSpace) -> tuple[np.ndarray, np.ndarray]:
     """Unit residuals of the columns, zeros for those that carry nothing; and which ones carry something."""
-    keep = varying_columns(values)
-    keep[keep] = ~spanned_columns(values[:, keep], space)
+    keep = varying_and_left(values, space)
     unit = np.zeros(values.shape)
     if keep.any():
         unit[:, keep] = standardise(values[:, keep], space).unit

@@ -4,7 +4,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,14 @@ class Genes:
     log2: Standardised
     values: np.ndarray
 
+    def take(self, which: np.ndarray) -> "Genes":
+        """The genes where a mask is true."""
+        normal, log2 = (
+            replace(part, unit=part.unit[:, which], sd=part.sd[which], left=part.left[which])
+            for part in (self.normal, self.log2)
+        )
+        return Genes(self.id[which], self.symbol[which], normal, log2, self.values[:, which])
+
 
 class Features(NamedTuple):
     """Features of one encoder and aggregation: (donors, features) values."""
@@ -49,6 +57,22 @@ class Features(NamedTuple):
     aggregation: str
     name: np.ndarray
     values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Side:
+    """Genes of some donors given the covariates of the model; design: those donors' rows, None for no covariates."""
+
+    donors: np.ndarray
+    design: pd.DataFrame | None
+    space: ResidualSpace
+    genes: Genes
+
+    def numbers(self) -> dict[str, object]:
+        """What a summary says of it."""
+        names = [] if self.design is None else sorted({factor_of(name) for name in self.design})
+        count = {"n": len(self.donors), "dof": self.space.dim - 1, "genes": len(self.genes.id)}
+        return {**count, "adjusted_for": ";".join(names)}
 
 
 def read_annotated(path: Path) -> AnnData:
@@ -202,8 +226,3 @@ def feature_settings(
 def named_generator(seed: int, name: str) -> np.random.Generator:
     """Random numbers that depend on the seed and the name of their purpose alone."""
     return np.random.default_rng([seed, int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")])
-
-
-def shuffled_donors(seed: int, setting: str, donors: int) -> np.ndarray:
-    """(donors,) permutation that depends on the seed and the setting's name alone."""
-    return named_generator(seed, setting).permutation(donors)

@@ -12,8 +12,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from associate import main
-from hx_association import associate_pairs
-from hx_donors import shuffled_donors
+from hx_association import QQ, associate_pairs
+from hx_controls import shuffled
 from hx_expression import rank_inverse_normal
 from hx_linear import standardise
 from hx_pvalue import lambda_gc
@@ -143,7 +143,7 @@ def test_genes_against_all_pairs(result):
 
 def test_the_tree_against_its_two_steps(result):
     found = result[2]
-    for setting, pairs in found["associations"].groupby("setting", observed=True):  # noqa: B007 (read by query)
+    for setting, pairs in found["associations"].groupby("setting", observed=True):
         gene_p = found["association_genes"].query("setting == @setting").set_index("gene")["gene_p"]
         selected = multipletests(gene_p, 0.05, method="fdr_bh")[0]
         level = 0.05 * selected.sum() / len(selected)
@@ -154,7 +154,7 @@ def test_the_tree_against_its_two_steps(result):
 
 
 def test_covariates_against_least_squares(result, tmp_path):
-    """r is the partial correlation, beta and its interval those of the model with the covariates, collinear ones too."""
+    """r is the partial correlation, beta and its interval those of the whole model, collinear covariates and all."""
     image, expression, _ = result
     rng = np.random.default_rng(8)
     donors = list(image.obs_names)[:-2]
@@ -204,7 +204,7 @@ def test_a_design_that_leaves_too_little(result, tmp_path, capsys):
 
 def test_qq_against_all_pairs(result):
     found = result[2]
-    for setting, pairs in found["associations"].groupby("setting", observed=True):  # noqa: B007 (read by query)
+    for setting, pairs in found["associations"].groupby("setting", observed=True):
         points = found["association_qq"].query("setting == @setting and control == 'none'")
         assert len(points) <= 200 and points["rank"].iloc[0] == 1 and points["rank"].iloc[-1] == len(pairs)
         ordered = np.sort(pairs["nlog10p"])[::-1]
@@ -220,7 +220,7 @@ def test_control_shuffles_donors(result):
     summary = found["association_summary"].set_index(["setting", "control"])
     setting = f"{PREFIX}.raw.mean"
     control = summary.loc[(setting, "shuffle_donors")]
-    order = shuffled_donors(1, f"{setting}.shuffle_donors", 60)
+    order = shuffled(1, f"{setting}.shuffle_donors", np.zeros(60, int))
     assert sorted(order) == list(range(60))
     raw = (image.var["encoder"] == "raw").to_numpy()
     r = standardise(expression.layers["int"]).unit.T @ standardise(image.X[order][:, raw]).unit
@@ -307,7 +307,7 @@ def test_what_carries_nothing_is_dropped_with_a_row(tmp_path):
     assert dropped.loc["ENSG0022", "reason"] == "NaN or infinite in layer int of Lung.expression.h5ad"
     row = found["association_summary"].query("encoder == 'raw' and control == 'none'").iloc[0]
     assert (row["features"], row["dead_features"], row["invalid_features"]) == (5, 2, 1)
-    assert (row["genes"], row["genes_dropped"], row["pairs"]) == (37, 3, 5 * 37)
+    assert (row["genes"], row["pairs"]) == (37, 5 * 37)
     assert np.isfinite(found["associations"][["r", "p", "beta", "se"]]).all(axis=None)
 
 
@@ -323,7 +323,7 @@ def test_setting_without_a_living_feature(tmp_path):
     image.X = np.zeros_like(mean)
     assert run(tmp_path, image, expression, "--aggregations", "mean") == 0
     found = written(tmp_path)
-    assert list(found["association_qq"]) == ["setting", "control", "rank", "expected_nlog10p", "observed_nlog10p"]
+    assert list(found["association_qq"]) == QQ
     assert len(found["associations"]) == 0 and "q" in found["associations"]
     assert len(found["association_genes"]) == 0 and "best_feature" in found["association_genes"]
 
@@ -431,7 +431,7 @@ def test_same_input_same_bytes_and_threads_change_nothing(tmp_path):
         folder.mkdir()
         assert run(folder, image, expression, "--threads", threads) == 0
         files[name] = {path.name: path for path in sorted((folder / "out").iterdir())}
-    assert len(files["a"]) == 5
+    assert len(files["a"]) == 6
     for name, path in files["a"].items():
         assert path.read_bytes() == files["b"][name].read_bytes(), name
     one, two = (pq.read_table(files[k][f"{PREFIX}.associations.parquet"]).to_pandas() for k in ("a", "c"))
@@ -448,8 +448,76 @@ def test_seed_changes_the_control_alone(tmp_path):
         folder.mkdir()
         assert run(folder, *tables(), "--seed", seed) == 0
         summaries.append(written(folder)["association_summary"].set_index("control"))
-    assert summaries[0].loc["none"].equals(summaries[1].loc["none"])
+    # Drawn, too: the interval of lambda.
+    real = [table.loc["none"].drop(columns=["lambda_low", "lambda_high"]) for table in summaries]
+    assert real[0].equals(real[1])
     assert (summaries[0].loc["shuffle_donors", "best_r"] != summaries[1].loc["shuffle_donors", "best_r"]).all()
+
+
+def test_listed_genes_are_a_family_of_their_own(tmp_path):
+    image, expression = tables(signal=1.0)
+    (tmp_path / "genes.txt").write_text("# of interest\nENSG0003\nS30\nNOBODY\n")
+    assert run(tmp_path, image, expression, "--genes", str(tmp_path / "genes.txt"), "--aggregations", "mean") == 0
+    found = written(tmp_path)
+    listed = pd.read_parquet(tmp_path / "out" / f"{PREFIX}.listed_genes.parquet").query(
+        "setting == 'Lung.256.raw.mean'"
+    )
+    everything = found["association_genes"].query("setting == 'Lung.256.raw.mean'").set_index("gene")
+    assert listed["gene"].tolist() == ["ENSG0003", "ENSG0030"]
+    for row in listed.itertuples():
+        whole = everything.loc[row.gene]
+        assert (row.best_feature, row.r) == (whole["best_feature"], pytest.approx(whole["r"], rel=1e-12))
+        assert row.gene_p == pytest.approx(whole["gene_p"], rel=1e-9)
+    np.testing.assert_allclose(listed["gene_q"], multipletests(listed["gene_p"], method="fdr_bh")[1], rtol=1e-9)
+    lost = found["associate.dropped"].query("id == 'NOBODY'").iloc[0]
+    assert "on the list of --genes" in lost["reason"]
+
+
+def test_controls_within_strata_and_of_the_wrong_tissue(tmp_path):
+    """A confounder that is the stratum: hits stay when donors are shuffled within it, and go when among all."""
+    image, expression = tables(donors=90, signal=0.0, seed=3)
+    centre = np.arange(90) % 2
+    image.X[:, 5] += 4 * centre
+    values = np.asarray(expression.X) + 4 * centre[:, None] * (np.arange(40) < 20)
+    expression = anndata.AnnData(values, obs=expression.obs, var=expression.var, layers={"int": normal_columns(values)})
+    cohort = pd.DataFrame({
+        "donor": image.obs_names, "tissue": "Lung", "tissue_id": "Lung", "samples": "s", "rna_sample": image.obs_names,
+        "fold": "0", "SMCENTER": [f"C{c}" for c in centre],
+    })  # fmt: skip
+    cohort.to_csv(tmp_path / "cohort.tsv", sep="\t", index=False)
+    other = image[image.obs_names[:60]].copy()
+    other.write_h5ad(tmp_path / "Skin.256.h5ad")
+    options = ["--controls", "shuffle_donors,shuffle_within,wrong_tissue", "--cohort", str(tmp_path / "cohort.tsv")]
+    options += ["--other-features", str(tmp_path / "Skin.256.h5ad"), "--aggregations", "mean"]
+    assert run(tmp_path, image, expression, *options) == 0
+    rows = written(tmp_path)["association_summary"].query("encoder == 'raw'").set_index("control")
+    assert rows.loc["none", "hits"] >= 20 and rows.loc["shuffle_donors", "hits"] <= 1
+    assert rows.loc["shuffle_within", "hits"] >= 20 and rows.loc["shuffle_within", "strata"] == "centre"
+    # Here the other tissue has the same features, so that it finds the same.
+    assert rows.loc["wrong_tissue", ["n", "strata"]].tolist() == [60, "Skin"] and rows.loc["wrong_tissue", "hits"] >= 20
+
+
+def test_hidden_factors_of_the_primary_setting_alone(tmp_path):
+    """Components of expression take away what image and expression share; as much noise does not (trap T12)."""
+    image, expression = tables(donors=120, genes=60, signal=1.5)
+    assert run(tmp_path, image, expression, "--primary", "256,raw,mean") == 0
+    hidden = pd.read_csv(tmp_path / "out" / f"{PREFIX}.hidden_factors.tsv", sep="\t")
+    assert set(hidden["setting"]) == {f"{PREFIX}.raw.mean"}
+    hits = hidden.set_index(["of", "factors"])["hits"]
+    assert hits["expression", 0] >= 10 and hits["expression", 1] == 0 and hits["noise", 1] >= 10
+    assert hidden.set_index(["of", "factors"]).loc[("noise", 10), "dof"] == 120 - 2 - 10
+
+
+def test_permutation_of_the_maximum(tmp_path):
+    image, expression = tables(signal=2.0)
+    assert run(tmp_path, image, expression, "--permutations", "99", "--aggregations", "mean") == 0
+    found = written(tmp_path)
+    row = found["association_summary"].query("setting == 'Lung.256.raw.mean' and control == 'none'").iloc[0]
+    pairs = found["associations"].query("setting == 'Lung.256.raw.mean'")
+    assert row["permutations"] == 99 and row["max_p"] == pytest.approx(0.01)
+    assert pairs["p_max"].min() == row["max_p"] and pairs["p_max"].max() == 1
+    order = pairs.sort_values("p")
+    assert order["p_max"].is_monotonic_increasing
 
 
 def test_real_gtex_pairs(real_data):

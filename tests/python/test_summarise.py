@@ -12,6 +12,7 @@ import pytest
 import test_truth
 
 import associate
+from hx_association import QQ
 from hx_io import write_tsv
 from hx_mqc import bars, cell, lines, table, text
 from hx_report import primary_settings, traffic_light
@@ -216,13 +217,12 @@ def test_declared_primary_that_did_not_run(run, tmp_path):
 
 def test_nothing_to_test_is_a_report_too(tmp_path):
     arguments = without(make_run(tmp_path), "--truth")
-    names = ["setting", "control", "rank", "expected_nlog10p", "observed_nlog10p"]
     for path in (tmp_path / "associations").glob("*_summary.tsv"):
         rows = pd.read_csv(path, sep="\t").query("control == 'none'")
         rows.loc[:, ["features", "pairs", "hits", "genes_with_hit"]] = 0
         rows.loc[:, ["share_p05", "share_p001", "lambda_gc", "best_r", "best_p", "detectable_r"]] = np.nan
         write_tsv(rows, path)
-        write_tsv(pd.DataFrame(columns=names), str(path).replace("_summary", "_qq"))
+        write_tsv(pd.DataFrame(columns=QQ), str(path).replace("_summary", "_qq"))
     for path in (tmp_path / "associations").glob("*_genes.parquet"):
         pd.read_parquet(path).iloc[:0].to_parquet(path)
     assert main(arguments) == 0

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Hidden factors as a sensitivity series: associations after principal components of expression are taken out too.
+
+Never the default: components of expression hold cell composition, which is what images see. Removing one turned 800
+true hits into none in a simulation (docs/methods.md). As many columns of noise show what the loss of degrees of freedom
+alone does.
+"""
+
+import numpy as np
+
+from hx_linear import ResidualSpace, residual_space, spanned_columns, varying_columns
+
+SERIES = (0, 1, 5, 10, 20)
+
+
+def components(genes: np.ndarray, count: int) -> np.ndarray:
+    """(donors, count) leading left singular vectors of a (donors, genes) unit matrix, fewer where its rank is lower."""
+    values, vectors = np.linalg.eigh(genes @ genes.T)
+    order = np.argsort(-values)[:count]
+    return vectors[:, order[values[order] > 1e-10 * values.max()]]
+
+
+def varying_and_left(values: np.ndarray, space: ResidualSpace) -> np.ndarray:
+    """(columns,) bool: the column varies and the space's covariates leave something of it."""
+    keep = varying_columns(values)
+    keep[keep] = ~spanned_columns(values[:, keep], space)
+    return keep
+
+
+def spaces(
+    covariates: np.ndarray | None, genes: np.ndarray, least: int, generator: np.random.Generator
+) -> list[tuple[int, str, ResidualSpace]]:
+    """(k, what, space) of the series: k components of expression ("expression"), or k columns of noise ("noise").
+
+    Args:
+        covariates: (donors, c) of the model, or None. genes: (donors, genes) unit residuals on them.
+        least: residual degrees of freedom that must be left; longer series are left out.
+    """
+    donors = len(genes)
+    base = np.empty((donors, 0)) if covariates is None else covariates
+    found = []
+    for k in SERIES:
+        extra = {"expression": components(genes, k), "noise": generator.standard_normal((donors, k))}
+        for what, columns in extra.items():
+            space = residual_space(np.hstack([base, columns]), donors)
+            if space.dim - 1 >= least and columns.shape[1] == k and not (k == 0 and what == "noise"):
+                found.append((k, what, space))
+    return found
