@@ -52,7 +52,7 @@ workflow {
     EXPLAIN(FEATURES.out.features, FEATURES.out.expression, opts)
 
     REPORT(
-        COHORT.out.tables,
+        COHORT.out.tables.mix(COHORT.out.annotations),
         ch_losses.mix(FEATURES.out.losses, EXPLAIN.out.losses),
         ch_status,
         ch_tables.mix(FEATURES.out.tables, EXPLAIN.out.tables),

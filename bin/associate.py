@@ -25,17 +25,16 @@ import pyarrow.parquet as pq
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from hx_association import (
-    QQ,
-    SUMMARY,
-    Tested,
-    associate_pairs,
-    best_of_genes,
-    null_interval,
-    qq_points,
-    summary_numbers,
+from hx_association import QQ, SUMMARY, Tested, associate_pairs, summary_numbers
+from hx_association_tables import (
+    ASSOCIATIONS,
+    BENCHMARKS,
+    GENES,
+    association_table,
+    best_pair,
+    gene_table,
+    qq_table,
 )
-from hx_association_tables import ASSOCIATIONS, BENCHMARKS, GENES, association_table, gene_table
 from hx_best_pairs import benchmark_t, split_half_r
 from hx_cli import comma_list, command, log, parser, preview
 from hx_controls import CONTROLS, other_features, shuffled, tissue_strata
@@ -71,29 +70,6 @@ class Writers(NamedTuple):
     associations: pq.ParquetWriter
     genes: pq.ParquetWriter
     listed: pq.ParquetWriter | None = None
-
-
-def best_pair(genes: Genes, names: np.ndarray, tested: Tested) -> dict[str, object]:
-    """The pair of largest |r| of a setting; of equal ones the first gene's."""
-    best, numbers = best_of_genes(tested, len(genes.id))
-    first = int(np.argmax(np.round(np.abs(best.r), 12)))
-    return {
-        "best_feature": names[best.column[first]],
-        "best_gene": genes.id[best.row[first]],
-        "best_symbol": genes.symbol[best.row[first]],
-        "best_r": best.r[first],
-        "best_p": numbers["p"][first],
-        "best_nlog10p": numbers["nlog10p"][first],
-    }
-
-
-def qq_table(setting: str, control: str, tested: Tested, histograms: np.ndarray | None) -> pd.DataFrame:
-    """Points of the QQ plot of a setting, with the interval of its permutations where `histograms` has them."""
-    rank, expected, observed = qq_points(tested)
-    columns = {"rank": rank, "expected_nlog10p": expected, "observed_nlog10p": observed}
-    low, high = (np.nan, np.nan) if histograms is None else null_interval(tested, rank, histograms)
-    columns |= {"null_low": low, "null_high": high}
-    return pd.DataFrame({"setting": setting, "control": control, **columns})
 
 
 def run(args: argparse.Namespace) -> None:

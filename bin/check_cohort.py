@@ -3,6 +3,7 @@
 
 Reads the samplesheet (or tables of slide-level features), the expression files and the covariates. All faults of all
 files come at once, with file, row and fix (exit 65). What can be left out is left out, with a row in dropped.tsv.
+--exclude takes ids out of cohort.tsv, and so of aggregation and all after it; in slides.tsv their slides stay.
 """
 
 import sys
@@ -11,13 +12,16 @@ from pathlib import Path
 import pandas as pd
 
 from hx_cli import DataError, Faults, comma_list, command, log, parser, preview
-from hx_cohort import check_overlap, chosen_tissues, cohort_tables, decide
+from hx_cohort import check_overlap, chosen_tissues, cohort_tables, decide, exclusion_table
+from hx_covariate_tables import covariate_summary, covariates_by_tissue
 from hx_covariates import join_covariates, read_covariates, rna_annotation, rna_rin
-from hx_expression import UNITS, check_expression, sample_names
+from hx_expression import check_expression, sample_names
 from hx_io import read_table, read_text, write_tsv
 from hx_join import gathered
 from hx_sheet import check_rows, feature_rows, in_tables, say, shared_rna, sheet_rows
+from hx_units import UNITS
 
+EXCLUDED_KINDS = {"donor": "donors", "slide": "slides", "rna": "RNA samples", "unknown": "unknown ids"}
 PROBED = 50  # columns whose unit is checked when no column matches a slide
 
 
@@ -62,6 +66,21 @@ def without_features(rows: pd.DataFrame, featured: pd.DataFrame) -> dict[str, st
     return dict.fromkeys(rows.loc[~known, "sample"], "no row in the tables of --features")
 
 
+def tell_exclusions(path: str, exclusions: pd.DataFrame, staying: int) -> None:
+    """Log how many ids of each kind --exclude holds, those unknown here, how many slides are still read."""
+    counts = exclusions["kind"].value_counts()
+    ids = ", ".join(f"{counts.get(kind, 0)} {name}" for kind, name in EXCLUDED_KINDS.items())
+    log.info("%s: %s", path, ids)
+    if unknown := exclusions.loc[exclusions["kind"] == "unknown", "id"].tolist():
+        log.warning("%s: no donor, slide or RNA sample here: %s", path, preview(unknown, 20))
+    if staying:
+        log.warning(
+            "%d slides are out of the analysis, but still segmented, extracted and shown to the classifier, so that no "
+            "other slide is extracted again: take their rows out of the samplesheet to keep them out of that too",
+            staying,
+        )
+
+
 @command
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
@@ -77,7 +96,7 @@ def main(argv: list[str] | None) -> None:
     add("--tissues", type=comma_list, default=[], help="names or tissue_ids to analyse; all by default")
     add("--seed", type=int, default=1, help="seed of the folds")
     add("--slide-batches", type=int, default=8, help="batches of slides in a tissue")
-    add("--outdir", type=Path, default=Path("."), help="where slides, cohort, dropped and matching.tsv go")
+    add("--outdir", type=Path, default=Path("."), help="where the tables go")
     args = arguments.parse_args(argv)
     if not args.samplesheet and not args.features:
         arguments.error("give --samplesheet, --features or both")
@@ -105,16 +124,18 @@ def main(argv: list[str] | None) -> None:
         tissues = chosen_tissues(rows, args.tissues, wrong)
         if args.samplesheet and args.features:
             missing |= without_features(rows, featured)
-        rows = decide(
-            rows, columns, tissues, excluded, missing, rna_rin(covariates), rna_annotation(covariates, "tissue")
-        )
+        join = missing, rna_rin(covariates), rna_annotation(covariates, "tissue")
+        exclusions = exclusion_table(excluded, rows, columns)
+        staged = decide(rows, columns, tissues, set(), *join)
+        rows = decide(rows, columns, tissues, excluded, *join) if excluded else staged
         say(wrong, shared_rna(rows))
         # Where rows are wrong, too few donors is their consequence; that nothing matches at all is worth saying.
         if readable and not (wrong and rows["matched"].any()):
             say(wrong, check_overlap(rows, columns, args.samplesheet or preview(args.features)))
         for message in wrong.messages:
             faults.add(message)
-        tables = cohort_tables(rows, columns, excluded, args.seed, args.slide_batches)
+        tables = cohort_tables(rows, staged, columns, excluded, args.seed, args.slide_batches)
+        tables["exclusions"] = exclusions
         matched = sorted(set(rows["rna_used"]) - {""})
     with gathered(faults):
         if readable:
@@ -124,13 +145,14 @@ def main(argv: list[str] | None) -> None:
             kept = rows[rows["rna_used"] != ""].assign(rna=rows["rna_used"])
             tables["cohort"] = join_covariates(tables["cohort"], kept, covariates)
     faults.stop()
+    tables["covariate_summary"] = covariate_summary(tables["cohort"])
+    tables["covariates_by_tissue"] = covariates_by_tissue(tables["cohort"])
 
     for name, table in tables.items():
         write_tsv(table, args.outdir / f"{name}.tsv")
     if excluded:
-        n_slides = int(rows["reason"].str.endswith("is excluded by --exclude").sum())
-        n_rna = len(excluded.intersection(columns))
-        log.info("%s: %d ids, leaving out %d slides and %d RNA samples", args.exclude, len(excluded), n_slides, n_rna)
+        staying = int((tables["slides"]["excluded"] == "yes").sum()) if slide_needed else 0
+        tell_exclusions(args.exclude, tables["exclusions"], staying)
     for row in tables["matching"].itertuples():
         log.info(
             f"{row.tissue}: {row.slides} slides, {row.slides_usable} usable; {row.donors} donors, "

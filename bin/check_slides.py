@@ -113,7 +113,7 @@ def mixed_scales(status: pd.DataFrame) -> list[str]:
     )
     return [
         f"slides differ in scale: {listed}: a patch of as many pixels is another field of view on each: give sizes in "
-        "micrometres (--patch_um 64,128), take slides out (--exclude), or accept it (--allow_mixed_mpp)"
+        "micrometres (--patch_um 64,128), take slides out of the samplesheet, or accept it (--allow_mixed_mpp)"
     ]
 
 
@@ -133,6 +133,9 @@ def main(argv: list[str] | None) -> None:
     if missing:
         raise DataError(f"{args.slides}, row 1: no column {', '.join(missing)}: give the slides.tsv of check_cohort")
     status = join_status(slides, read_kinds(args.status))
+    if "excluded" in status:
+        # Read, so that --exclude extracts nothing anew, and left out of everything after that.
+        status = status[status["excluded"] != "yes"].drop(columns="excluded")
     write_tsv(status, args.outdir / "slide_status.tsv")
     counts = status["status"].value_counts()
     log.info("%d slides: %s", len(status), ", ".join(f"{counts[name]} {name}" for name in STATUSES if name in counts))

@@ -3,6 +3,7 @@
 
 Reader threads decode and resize while encoders run; batches mix sizes and slides. Writes a summary per slide and, with
 --save-patch-features, the features of each patch. A slide that fails is a row in the tables, not the end of the batch.
+With --summaries, what an earlier run computed is not computed again, and the summaries are those of a run without it.
 """
 
 import sys
@@ -17,6 +18,7 @@ from hx_extraction import Extraction, Job, find_patches
 from hx_io import write_tsv
 from hx_join import dropped_table
 from hx_rows import read_slides
+from hx_takeover import take_over
 
 STAGE = "extract_features"
 COLUMNS = ["sample", "donor", "tissue_id", "status", "reason", "n_patches", "n_bad_patches"]
@@ -48,6 +50,7 @@ def main(argv: list[str] | None) -> None:
     arguments.add_argument(
         "--save-patch-features", choices=["none", "float16", "float32"], default="none", help="keep those of each patch"
     )
+    arguments.add_argument("--summaries", type=Path, help="folder of <sample>.summary.h5 of an earlier run")
     arguments.add_argument("--micro-batch", type=int, default=32, help="patches in a call on the GPU")
     arguments.add_argument("--threads", type=int, default=1, help="CPU cores; features do not depend on it")
     arguments.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="what runs the encoders")
@@ -56,8 +59,12 @@ def main(argv: list[str] | None) -> None:
     args = arguments.parse_args(argv)
     if args.micro_batch < 1 or args.threads < 1:
         arguments.error("--micro-batch and --threads must be 1 or more")
+    if args.summaries and args.save_patch_features != "none":
+        arguments.error("--summaries goes with --save-patch-features none: summaries hold no features of patches")
     jobs = find_patches(args.patches, read_slides(args.slides))
     encoders = open_encoders(args.encoders, args.device, args.micro_batch)
+    if args.summaries:
+        take_over(jobs, encoders, args.summaries, args.resize)
     cv2.setNumThreads(1)
     extraction = Extraction(jobs, encoders, args)
     extraction.run()

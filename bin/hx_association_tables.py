@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Parquet tables of the associations of a setting: stored pairs, and a row a gene."""
+"""Tables of the associations of a setting: stored pairs, a row a gene, the best pair, points of the QQ plot."""
 
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from scipy.special import stdtrit
 
-from hx_association import Tested, best_of_genes
+from hx_association import Tested, best_of_genes, null_interval, qq_points
 from hx_donors import Genes
 from hx_linear import Standardised, paired_correlations, slopes
 from hx_null import familywise_p
@@ -105,3 +106,26 @@ def gene_table(
         numbers[name] = pa.array(column, from_pandas=True)
     columns = {**head_columns(setting, genes, best.row), "best_feature": names_at(names, best.column), **numbers}
     return pa.table([columns[name] for name in GENES.names], schema=GENES)
+
+
+def best_pair(genes: Genes, names: np.ndarray, tested: Tested) -> dict[str, object]:
+    """The pair of largest |r| of a setting; of equal ones the first gene's."""
+    best, numbers = best_of_genes(tested, len(genes.id))
+    first = int(np.argmax(np.round(np.abs(best.r), 12)))
+    return {
+        "best_feature": names[best.column[first]],
+        "best_gene": genes.id[best.row[first]],
+        "best_symbol": genes.symbol[best.row[first]],
+        "best_r": best.r[first],
+        "best_p": numbers["p"][first],
+        "best_nlog10p": numbers["nlog10p"][first],
+    }
+
+
+def qq_table(setting: str, control: str, tested: Tested, histograms: np.ndarray | None) -> pd.DataFrame:
+    """Points of the QQ plot of a setting, with the interval of its permutations where `histograms` has them."""
+    rank, expected, observed = qq_points(tested)
+    columns = {"rank": rank, "expected_nlog10p": expected, "observed_nlog10p": observed}
+    low, high = (np.nan, np.nan) if histograms is None else null_interval(tested, rank, histograms)
+    columns |= {"null_low": low, "null_high": high}
+    return pd.DataFrame({"setting": setting, "control": control, **columns})

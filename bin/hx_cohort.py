@@ -18,6 +18,9 @@ from hx_join import (
 )
 
 STAGE = "check_cohort"
+SLIDE_COLUMNS = [
+    *("sample", "donor", "tissue", "tissue_id", "slide", "mpp", "tissue_geojson", "excluded", "fold", "batch"),
+]
 NOT_CHOSEN = "its tissue is not among --tissues"
 
 
@@ -118,18 +121,46 @@ def check_overlap(rows: pd.DataFrame, columns: list[str], source: str) -> list[s
     return [f"{source}: no tissue has {MIN_DONORS} donors with slide and expression ({listed}): add donors"]
 
 
+def exclusion_table(excluded: set[str], rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """What the ids of --exclude are: a row an id and kind (donor, slide, rna, or unknown), and the slides it names.
+
+    Args:
+        rows: a row a slide: sample donor slide rna_sample.
+        columns: names of the expression columns.
+    """
+    files = rows["slide"].map(lambda slide: Path(slide).name)
+    told = []
+    for name in sorted(excluded):
+        of = {
+            "donor": rows["donor"] == name,
+            "slide": (rows["sample"] == name) | (rows["slide"] == name) | (files == name),
+            "rna": rows["rna_sample"] == name,
+        }
+        kinds = [kind for kind, where in of.items() if where.any() or (kind == "rna" and name in columns)]
+        told += [(name, kind, int((of[kind] & (rows["sample"] != "")).sum())) for kind in kinds]
+        told += [(name, "unknown", 0)] * (not kinds)
+    return pd.DataFrame(told, columns=["id", "kind", "slides"])
+
+
 def cohort_tables(
-    rows: pd.DataFrame, columns: list[str], excluded: set[str], seed: int, batches: int
+    rows: pd.DataFrame, staged: pd.DataFrame, columns: list[str], excluded: set[str], seed: int, batches: int
 ) -> dict[str, pd.DataFrame]:
     """slides, cohort, matching and dropped tables from the rows of decide.
 
-    Every slide, donor x tissue, tissue and RNA sample is in the cohort or in dropped, never in both.
+    Every slide, donor x tissue, tissue and RNA sample is in the cohort or in dropped, never in both. Slides that only
+    --exclude takes out stay in `slides`, excluded = yes: with their rows the batches would change, and the other slides
+    of these would have to be read again.
+
+    Args:
+        rows: of decide with the ids excluded. staged: of decide as if none were.
     """
     kept = rows[rows["reason"] == ""].sort_values(["tissue_id", "donor", "sample"])
-    slides = kept[kept["sample"] != ""].sort_values(["tissue_id", "sample"], ignore_index=True)
+    slides = staged[(staged["reason"] == "") & (staged["sample"] != "")]
+    slides = slides.sort_values(["tissue_id", "sample"], ignore_index=True)
     slides = slides.assign(
         batch=[slide_batch(t, s, batches) for t, s in zip(slides["tissue_id"], slides["sample"], strict=True)],
         fold=[donor_fold(donor, seed) for donor in slides["donor"]],
+        excluded=["no" if sample else "yes" for sample in slides["sample"].isin(kept["sample"])],
     )
     cohort = kept.groupby(["tissue_id", "donor"], as_index=False).agg(
         tissue=("tissue", "first"),
@@ -166,9 +197,7 @@ def cohort_tables(
     for column, why in unused_rna(columns, rows):
         losses.append((column, "rna", f"{column} is excluded by --exclude" if column in excluded else why))
     return {
-        "slides": slides[
-            ["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "tissue_geojson", "fold", "batch"]
-        ],
+        "slides": slides[SLIDE_COLUMNS],
         "cohort": cohort[["donor", "tissue", "tissue_id", "samples", "rna_sample", "fold"]],
         "matching": pd.DataFrame(matching),
         "dropped": dropped_table(losses, STAGE),

@@ -16,7 +16,16 @@ import pandas as pd
 
 from hx_cli import DataError, Faults, log
 from hx_encoder import Encoder
-from hx_features import PatchFeatures, first_half, summarise, write_patch_features, write_summary
+from hx_features import (
+    Origin,
+    PatchFeatures,
+    Summary,
+    first_half,
+    patches_sha256,
+    summarise,
+    write_patch_features,
+    write_summary,
+)
 from hx_formats import SlideError
 from hx_grid import Grid, iter_blocks, read_patches, resize_patch
 from hx_sizes import size_folder, size_text
@@ -31,14 +40,17 @@ PROGRESS_SECONDS = 10.0
 class Job:
     """One slide on its way.
 
-    fault: why the slide is given up; '' while all is well. features: (N, D) by name of the size and encoder. bad:
-    (size, index) of unreadable patches. open: what is still to be done, its patches and 1 for reading the slide.
+    fault: why the slide is given up; '' while all is well. taken: summaries of an earlier run, by name of the size and
+    encoder, that are not computed again; wanted: encoders still to run, by size. features: (N, D) by size and encoder.
+    bad: (size, index) of unreadable patches. open: what is still to be done, its patches and 1 for reading the slide.
     """
 
     row: pd.Series
     grids: dict[str, Grid] = field(default_factory=dict)
     background: np.ndarray | None = None
     fault: str = ""
+    taken: dict[tuple[str, str], Summary] = field(default_factory=dict)
+    wanted: dict[str, list[Encoder]] = field(default_factory=dict)
     features: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     bad: list[tuple[str, int]] = field(default_factory=list)
     open: int = 0
@@ -47,11 +59,15 @@ class Job:
     def total(self) -> int:
         return sum(len(grid.coords) for grid in self.grids.values())
 
+    @property
+    def to_read(self) -> int:
+        return sum(len(self.grids[size].coords) for size in self.wanted)
+
 
 class Batch(NamedTuple):
-    """Patches to encode: `pixels` uint8 (n, px, px, 3) by input size px, `places` the (job, size, index) of each."""
+    """Patches to encode: `pixels` uint8 (px, px, 3) of each by input size px, `places` its (job, size, index)."""
 
-    pixels: dict[int, np.ndarray]
+    pixels: list[dict[int, np.ndarray]]
     places: list[tuple[Job, str, int]]
 
 
@@ -82,6 +98,16 @@ def find_patches(folder: Path, slides: pd.DataFrame) -> list[Job]:
     return jobs
 
 
+def encoders_of(encoders: list[Encoder], size: str) -> list[Encoder]:
+    """Those that the patches of a size are for."""
+    return [encoder for encoder in encoders if encoder.size in (None, size)]
+
+
+def origin_of(encoder: Encoder, resize: str) -> Origin:
+    """Origin of the features of an encoder whose patches were resized by `resize`."""
+    return replace(encoder.origin, preprocess=f"{resize} {encoder.px} px; {encoder.origin.preprocess}")
+
+
 class Extraction:
     """Runs the encoders over the slides of `jobs` and writes their files; `run` returns when all is done."""
 
@@ -91,7 +117,12 @@ class Extraction:
         self.batch = CPU_BATCH if args.device == "cpu" else args.micro_batch
         self.saved = None if args.save_patch_features == "none" else np.dtype(args.save_patch_features)
         self.rows: dict[str, dict[str, object]] = {}
-        self.patches = sum(job.total for job in jobs if not job.fault)
+        for job in jobs:
+            for size in job.grids:
+                missing = [one for one in encoders_of(encoders, size) if (size, one.name) not in job.taken]
+                if missing:
+                    job.wanted[size] = missing
+        self.patches = sum(job.to_read for job in jobs if not job.fault)
         self._lock = threading.Lock()
         self._done, self._model_seconds = 0, 0.0
         self._began = self._told = time.perf_counter()
@@ -113,51 +144,57 @@ class Extraction:
         self._tell(force=True)
 
     def _batches(self) -> Iterator[Batch]:
-        sides = sorted({encoder.px for encoder in self.encoders})
-        pixels: list[dict[int, np.ndarray]] = []
-        places: list[tuple[Job, str, int]] = []
-
-        def prepare(patch: np.ndarray) -> dict[int, np.ndarray]:
-            return {px: resize_patch(patch, px, self.args.resize) for px in sides}
-
-        def packed() -> Batch:
-            batch = Batch({px: np.stack([one[px] for one in pixels]) for px in sides}, places.copy())
-            pixels.clear()
-            places.clear()
-            return batch
-
+        batch = Batch([], [])
         for job in self.jobs:
-            job.open, given = job.total + 1, 0
+            job.open, given = job.to_read + 1, 0
             if not job.fault:
-                for size, grid in job.grids.items():
-                    for encoder in self._encoders_of(size):
-                        job.features[size, encoder.name] = np.empty((len(grid.coords), encoder.width), np.float32)
+                for size, encoders in job.wanted.items():
+                    for encoder in encoders:
+                        shape = len(job.grids[size].coords), encoder.width
+                        job.features[size, encoder.name] = np.empty(shape, np.float32)
                 try:
-                    with open_slide(self.args.slide_dir, job.row, job.background) as slide:
-                        names = {grid.size: name for name, grid in job.grids.items()}
-                        for side, index, ready in iter_blocks(slide, job.grids.values(), prepare, self.args.threads):
-                            size = names[side]
-                            if ready is None:
-                                job.bad.append((size, index))
-                                continue
-                            given += 1
-                            pixels.append(ready)
-                            places.append((job, size, index))
-                            if len(places) == self.batch:
-                                yield packed()
+                    for size, index, pixels in self._read(job):
+                        if pixels is None:
+                            job.bad.append((size, index))
+                            continue
+                        given += 1
+                        batch.pixels.append(pixels)
+                        batch.places.append((job, size, index))
+                        if len(batch.places) == self.batch:
+                            yield batch
+                            batch = Batch([], [])
                 except SlideError as error:
                     job.fault = job.fault or str(error)
             # What was not handed on will not come; the 1 is the reading itself.
-            self._settle(job, job.total - given + 1)
-        if places:
-            yield packed()
+            self._settle(job, job.to_read - given + 1)
+        if batch.places:
+            yield batch
+
+    def _read(self, job: Job) -> Iterator[tuple[str, int, dict[int, np.ndarray] | None]]:
+        """Size, index and pixels by input size of each patch that is wanted; None for pixels that cannot be read.
+
+        A slide of which all was taken over is not opened.
+        """
+        if job.taken and not job.wanted:
+            return
+        grids = [job.grids[size] for size in job.wanted]
+        names = {grid.size: grid.name for grid in grids}
+        sides = {grid.size: sorted({encoder.px for encoder in job.wanted[grid.name]}) for grid in grids}
+
+        def prepare(patch: np.ndarray) -> dict[int, np.ndarray]:
+            return {px: resize_patch(patch, px, self.args.resize) for px in sides[len(patch)]}
+
+        with open_slide(self.args.slide_dir, job.row, job.background) as slide:
+            for side, index, pixels in iter_blocks(slide, grids, prepare, self.args.threads):
+                yield names[side], index, pixels
 
     def _encode(self, batch: Batch) -> None:
         began = time.perf_counter()
         for encoder in self.encoders:
-            rows = [row for row, (_, size, _) in enumerate(batch.places) if encoder.size in (None, size)]
-            pixels = batch.pixels[encoder.px]
-            features = encoder.encode(pixels if len(rows) == len(pixels) else pixels[rows])
+            rows = [row for row, (job, size, _) in enumerate(batch.places) if encoder in job.wanted[size]]
+            if not rows:
+                continue
+            features = encoder.encode(np.stack([batch.pixels[row][encoder.px] for row in rows]))
             with np.errstate(over="ignore"):
                 sound = np.isfinite(features if self.saved is None else features.astype(self.saved)).all(axis=1)
             places = [batch.places[row] for row in rows]
@@ -176,9 +213,6 @@ class Extraction:
             self._settle(job, count)
         self._tell()
 
-    def _encoders_of(self, size: str) -> list[Encoder]:
-        return [encoder for encoder in self.encoders if encoder.size in (None, size)]
-
     def _settle(self, job: Job, count: int) -> None:
         """Cross `count` off what is open of a slide; whoever crosses off the last writes it."""
         with self._lock:
@@ -193,6 +227,10 @@ class Extraction:
         sample, bad = job.row["sample"], set(job.bad)
         if bad and len(bad) == job.total:
             job.fault = job.fault or "no patch could be read"
+        lost = [size for size, _ in bad if any(size == taken for taken, _ in job.taken)]
+        if lost:
+            named = f"{len(lost)} patches could be read by the run of its earlier summary and cannot be read now"
+            job.fault = job.fault or f"{named}: copy the slide again, or leave that summary out"
         row = {name: job.row[name] for name in ("sample", "donor", "tissue_id")}
         row |= {"status": "unreadable", "reason": job.fault, "n_patches": 0, "n_bad_patches": len(bad)}
         if job.fault:
@@ -200,18 +238,19 @@ class Extraction:
             return row
         if not job.grids:
             return row | {"status": "no_tissue", "reason": "no patch file"}
-        summaries = {}
-        for size, grid in job.grids.items():
+        summaries = dict(job.taken)
+        for size, encoders in job.wanted.items():
+            grid = job.grids[size]
             kept = np.array([(size, index) not in bad for index in range(len(grid.coords))], dtype=bool)
-            for encoder in self._encoders_of(size):
-                preprocess = f"{self.args.resize} {encoder.px} px; {encoder.origin.preprocess}"
-                origin = replace(encoder.origin, preprocess=preprocess)
-                features, coords = job.features.pop((size, encoder.name))[kept], grid.coords[kept]
-                summaries[size, encoder.name] = summarise(features, first_half(sample, coords), origin)
+            coords = grid.coords[kept]
+            first, patches = first_half(sample, coords), patches_sha256(coords, grid.size, job.background)
+            for encoder in encoders:
+                origin, features = origin_of(encoder, self.args.resize), job.features.pop((size, encoder.name))[kept]
+                summaries[size, encoder.name] = summarise(features, first, origin, patches)
                 if self.saved is not None:
                     path = self.args.outdir / size_folder(size) / f"features_{encoder.name}" / f"{sample}.h5"
-                    patches = PatchFeatures(sample, size, grid.size, features.astype(self.saved), coords, origin)
-                    write_patch_features(path, patches)
+                    values = features.astype(self.saved)
+                    write_patch_features(path, PatchFeatures(sample, size, grid.size, values, coords, origin))
         write_summary(self.args.outdir / "summaries" / f"{sample}.summary.h5", sample, summaries)
         count = job.total - len(bad)
         if not count:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Features of the patches of a slide, their summary, and the files of both."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,12 +36,14 @@ class Summary(NamedTuple):
     """The patches of one slide, size and encoder: `n` of them, `n_half1` in the first half.
 
     statistics: float32 (D,) each of STATISTICS. All NaN when n is 0; half1 or half2 when that half is empty.
+    patches: which patches they are, see patches_sha256; '' where it is not told.
     """
 
     n: int
     n_half1: int
     statistics: dict[str, np.ndarray]
     origin: Origin
+    patches: str = ""
 
 
 class PatchFeatures(NamedTuple):
@@ -66,7 +69,20 @@ def first_half(sample: str, coords: np.ndarray) -> np.ndarray:
     return np.array(halves, dtype=int) == 0
 
 
-def summarise(features: np.ndarray, first: np.ndarray, origin: Origin) -> Summary:
+def patches_sha256(coords: np.ndarray, side: int, background: np.ndarray | None = None) -> str:
+    """SHA-256 of which pixels of a slide its patches are: the same for the same patches of the same slide.
+
+    Args:
+        coords: int64 (N, 2) as x, y, in the order of the patches.
+        side: of a patch, in level-0 pixels; one patch at (0, 0) tells nothing of it.
+        background: RGB (3,) that off-slide and transparent pixels take; None where the slide alone decides.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(coords, "<i8").tobytes())
+    digest.update(f"{side} {'' if background is None else np.asarray(background).tolist()}".encode())
+    return digest.hexdigest()
+
+
+def summarise(features: np.ndarray, first: np.ndarray, origin: Origin, patches: str = "") -> Summary:
     """Summary of patch features (N, D); `first` (N,) bool marks the first half. Sums are float64.
 
     std is the population's (ddof 0): patches are all of the slide, not a sample of it.
@@ -83,7 +99,7 @@ def summarise(features: np.ndarray, first: np.ndarray, origin: Origin) -> Summar
         for name, half in (("half1", first), ("half2", ~first)):
             if half.any():
                 statistics[name][columns] = block[half].mean(axis=0)
-    return Summary(n, int(first.sum()), statistics, origin)
+    return Summary(n, int(first.sum()), statistics, origin, patches)
 
 
 def write_summary(path: Path, sample: str, summaries: Mapping[tuple[str, str], Summary]) -> None:
@@ -92,7 +108,8 @@ def write_summary(path: Path, sample: str, summaries: Mapping[tuple[str, str], S
         file.attrs["sample"] = sample
         for (size, encoder), summary in sorted(summaries.items()):
             group = file.create_group(f"{size}/{encoder}")
-            group.attrs.update({"n": summary.n, "n_half1": summary.n_half1, **asdict(summary.origin)})
+            counts = {"n": summary.n, "n_half1": summary.n_half1, "patches_sha256": summary.patches}
+            group.attrs.update({**counts, **asdict(summary.origin)})
             for name in STATISTICS:
                 group.create_dataset(name, data=summary.statistics[name])
 
@@ -107,7 +124,7 @@ def read_summary(path: Path, size: str) -> tuple[str, dict[str, Summary]]:
         with h5py.File(path) as file:
             groups = file[size] if size in file else {}
             return str(file.attrs["sample"]), {name: _read_group(groups[name]) for name in sorted(groups)}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: no summary of patch features ({error}): make it anew from the features") from error
 
 
@@ -116,7 +133,8 @@ def _read_group(group: h5py.Group) -> Summary:
     if len({values.shape for values in statistics.values()}) != 1 or statistics["mean"].ndim != 1:
         raise ValueError(f"statistics of different lengths in {group.name}")
     origin = Origin(**{name: str(group.attrs[name]) for name in Origin.__dataclass_fields__})
-    return Summary(int(group.attrs["n"]), int(group.attrs["n_half1"]), statistics, origin)
+    patches = str(group.attrs.get("patches_sha256", ""))
+    return Summary(int(group.attrs["n"]), int(group.attrs["n_half1"]), statistics, origin, patches)
 
 
 def write_patch_features(path: Path, patches: PatchFeatures) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
+import hx_association_sections
 import hx_classifier_sections
+import hx_cohort_sections
 import hx_feature_sections
 import hx_report as report
 import hx_sections as sections
 from hx_association import QQ, SUMMARY
 from hx_cli import Faults, command, log, parser
+from hx_cohort_report import page_tables
 from hx_gather import gather, listed, read_all, typed
 from hx_io import write_tsv
 from hx_join import DROPPED_COLUMNS
@@ -26,7 +29,10 @@ from hx_slide_sections import slide_sections
 
 MATCHING = ["tissue", "tissue_id", "slides", "slides_usable", "donors", "matched_donors", "donors_kept", "rule"]
 STATUS = ["sample", "tissue_id", "status", "reason"]
-TABLES = {**hx_classifier_sections.TABLES, **hx_feature_sections.TABLES}
+SECTIONS = (hx_classifier_sections, hx_feature_sections, hx_cohort_sections, hx_association_sections)
+TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
+# Published by their stages for the whole cohort; no need of a copy.
+ONLY_SHOWN = ("covariate_summary", "covariates_by_tissue", "exclusions", "annotations")
 TOP_GENES = 1000  # rows of summary/top_genes.tsv for each tissue
 
 
@@ -88,7 +94,8 @@ def main(argv: list[str] | None) -> None:
     status = read_all([args.status], STATUS, faults) if args.status else None
     summary = read_all(listed(args.tables, "*.association_summary.tsv", faults), SUMMARY, faults)
     qq = read_all(listed(args.tables, "*.association_qq.tsv", faults), QQ, faults)
-    stages = gather(args.tables, TABLES, faults)
+    cohort = read_all([args.cohort / "cohort.tsv"], ["donor", "tissue_id", "samples"], faults)
+    stages = gather(args.cohort, hx_cohort_sections.TABLES, faults) | gather(args.tables, TABLES, faults)
     if "slides" in stages:
         stages["doubted"] = hx_classifier_sections.doubted(stages.pop("slides"))
     gene_files = listed(args.tables, "*.association_genes.parquet", faults)
@@ -102,14 +109,17 @@ def main(argv: list[str] | None) -> None:
         "calibration": report.calibration(summary),
         "settings": report.all_settings(summary),
         "top_genes": report.top_genes(read_genes(gene_files, chosen), chosen, TOP_GENES),
+        "controls": hx_association_sections.control_rows(summary, chosen),
         "qq": qq,
         "dropped": dropped,
-        **stages,
+        **page_tables(cohort, dropped, stages),
+        **{name: table for name, table in stages.items() if name not in ONLY_SHOWN},
     }
     shown = [
         sections.verdict(tables["verdict"]),
         sections.flow(tables["flow"]),
         sections.losses(tables["losses"]),
+        *hx_cohort_sections.cohort_sections(cohort, tables, stages),
         *slide_sections(status),
         *hx_classifier_sections.classifier_sections(stages, args.primary.split(",")[0]),
         *hx_feature_sections.feature_sections(stages),
@@ -117,7 +127,10 @@ def main(argv: list[str] | None) -> None:
         sections.calibration(tables["calibration"]),
         sections.settings(tables["settings"]),
         sections.genes(tables["top_genes"], chosen),
+        *hx_association_sections.association_sections(tables),
     ]
+    if listed_files := sorted(args.tables.glob("*.listed_genes.parquet")):
+        shown.insert(0, hx_association_sections.listed_section(read_genes(listed_files, chosen), chosen))
     if status is not None:
         tables["slide_status"] = status
     mode = None

@@ -3,6 +3,7 @@
 include { pathList        } from './params.nf'
 include { SIMULATE_COHORT } from '../modules/simulate_cohort/main.nf'
 include { PREPARE_GTEX    } from '../modules/prepare_gtex/main.nf'
+include { PREPARE_TCGA    } from '../modules/prepare_tcga/main.nf'
 include { CHECK_COHORT    } from '../modules/check_cohort/main.nf'
 
 // Rows of a table with a header; the separator is the one that the header holds most of.
@@ -61,6 +62,22 @@ def missingFiles(sheet, patch_features) {
     return (['sample\treason'] + reasons.findAll { line -> line }).join('\n')
 }
 
+// Files of a download: [tables and expression files, which are staged; lines with the paths of slides and other files].
+def gtexFiles(dir) {
+    def top = files("${dir}/*").sort { path -> path.name }
+    def staged = top.findAll { path -> path.name ==~ /(?i).+[._](gct|parquet|txt|csv|tsv)(\.gz)?/ }
+    def others = (top - staged) + files("${dir}/slides/**").sort { path -> path.toUriString() }
+    return [staged, others.collect { path -> path.toUriString() }.join('\n')]
+}
+
+// The same of a download of the GDC, in folders as its client makes them: [tables, files of counts, lines].
+def tcgaFiles(dir) {
+    def all = files("${dir}/**").sort { path -> path.toUriString() }
+    def counts = all.findAll { path -> path.name ==~ /.+star_gene_counts\.tsv(\.gz)?/ }
+    def tables = files("${dir}/*.{tsv,txt}").sort { path -> path.name } - counts
+    return [tables, counts, (all - counts - tables).collect { path -> path.toUriString() }.join('\n')]
+}
+
 workflow COHORT {
     take:
     opts // map of typed parameters
@@ -72,6 +89,7 @@ workflow COHORT {
     ch_versions = channel.empty()
     ch_truth = channel.value(opts.truth ? file(opts.truth) : [])
     ch_losses = channel.empty()
+    ch_annotations = channel.empty()
 
     if (opts.simulate) {
         SIMULATE_COHORT(
@@ -87,18 +105,27 @@ workflow COHORT {
         ch_versions = ch_versions.mix(SIMULATE_COHORT.out.versions)
     }
     else if (opts.gtex_dir) {
-        def expression = opts.expression ? pathList(opts.expression) : files("${opts.gtex_dir}/*.gct*")
-        PREPARE_GTEX(
-            expression,
-            files("${opts.gtex_dir}/*SubjectPhenotypes*.txt"),
-            files("${opts.gtex_dir}/*SampleAttributes*.txt"),
-            features,
-        )
+        def (gtex, found) = gtexFiles(opts.gtex_dir)
+        def expression = pathList(opts.expression)
+        PREPARE_GTEX(gtex, expression, features, found, opts.join_donor_tissue)
         ch_sheet = PREPARE_GTEX.out.samplesheet
-        ch_expression = channel.value(expression)
-        ch_covariates = PREPARE_GTEX.out.covariates
+        // What is expression in the folder, the process has read off the headers.
+        ch_expression = expression ? channel.value(expression) : PREPARE_GTEX.out.files.map { table ->
+            table.splitCsv(header: true, sep: '\t').findAll { row -> row.role == 'expression' }.collect { row -> file("${opts.gtex_dir}/${row.file}") }
+        }
+        ch_covariates = PREPARE_GTEX.out.covariates.map { path -> [path] + pathList(opts.covariates) }
         ch_losses = ch_losses.mix(PREPARE_GTEX.out.dropped)
+        ch_annotations = PREPARE_GTEX.out.annotations.flatten()
         ch_versions = ch_versions.mix(PREPARE_GTEX.out.versions)
+    }
+    else if (opts.tcga_dir) {
+        def (tables, counts, found) = tcgaFiles(opts.tcga_dir)
+        PREPARE_TCGA(tables, counts, found, opts.tcga_slides)
+        ch_sheet = PREPARE_TCGA.out.samplesheet
+        ch_expression = opts.expression ? channel.value(pathList(opts.expression)) : PREPARE_TCGA.out.expression.map { path -> [path] }
+        ch_covariates = PREPARE_TCGA.out.covariates.map { path -> [path] + pathList(opts.covariates) }
+        ch_losses = ch_losses.mix(PREPARE_TCGA.out.dropped)
+        ch_versions = ch_versions.mix(PREPARE_TCGA.out.versions)
     }
     else {
         ch_sheet = channel.value(opts.input ? file(opts.input) : [])
@@ -122,7 +149,8 @@ workflow COHORT {
     donors     = CHECK_COHORT.out.cohort.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
     expression = ch_expression                                                                      // value: list of paths
     truth      = ch_truth                                                                           // value: path(truth.json) or []
-    tables     = CHECK_COHORT.out.slides.mix(CHECK_COHORT.out.cohort, CHECK_COHORT.out.matching)    // channel: path(*.tsv)
+    tables     = CHECK_COHORT.out.slides.mix(CHECK_COHORT.out.cohort, CHECK_COHORT.out.matching, CHECK_COHORT.out.tables.flatten()) // channel: path(*.tsv)
+    annotations = ch_annotations.filter { path -> path.name == 'annotations.tsv' }                  // channel: path(annotations.tsv)
     losses     = ch_losses                                                                          // channel: path(*dropped.tsv)
     versions   = ch_versions                                                                        // channel: path(versions.yml)
 }

@@ -43,7 +43,7 @@ workflow FEATURES {
 
     PREPARE_EXPRESSION(
         ch_donors.combine(expression.map { paths -> [paths] }).map { tissue_id, table, paths -> [[id: tissue_id], table, paths] },
-        opts.genes ? file(opts.genes) : [],
+        opts.gene_universe ? file(opts.gene_universe) : [],
         [opts.expression_unit, opts.gene_filter],
     )
 

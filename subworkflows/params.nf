@@ -59,6 +59,11 @@ def pathList(text) {
     return (text ?: '').tokenize(',').collect { part -> files(part.trim()) }.flatten().sort { path -> path.toUriString() }
 }
 
+// Sample of a summary as EXTRACT_FEATURES names it; null for another name.
+def summarySample(path) {
+    return path.name.endsWith('.summary.h5') ? path.name - '.summary.h5' : null
+}
+
 // Names of the patch sizes, as files and settings carry them: 256 (pixels) or 128um (micrometres).
 def sizeNames(opts) {
     return opts.patch_um ? opts.patch_um.tokenize(',').collect { um -> "${um}um".toString() } : opts.patch_sizes.tokenize(',')
@@ -80,14 +85,23 @@ def wantsRetrained(opts) {
 // What the schema cannot say: which parameters go together, and which files must be there.
 def checkTogether(opts) {
     def faults = []
-    def entries = ['simulate', 'gtex_dir', 'patch_features', 'features', 'input'].findAll { name -> opts[name] }
-    if (!entries) { faults << 'nothing to analyse: give --input, --features, --patch_features, --gtex_dir or --simulate' }
+    def entries = ['simulate', 'gtex_dir', 'tcga_dir', 'patch_features', 'features', 'input'].findAll { name -> opts[name] }
+    if (!entries) { faults << 'nothing to analyse: give --input, --features, --patch_features, --gtex_dir, --tcga_dir or --simulate' }
     if (opts.simulate && entries.size() > 1) { faults << "--simulate goes without --${(entries - 'simulate').join(', --')}" }
     if (opts.features && opts.patch_features) { faults << 'give --features or --patch_features, not both' }
     if (opts.patch_features && !opts.input) { faults << '--patch_features needs --input, a samplesheet with sample, donor and tissue' }
-    if (opts.gtex_dir && !opts.features) { faults << '--gtex_dir needs --features: tables whose first columns name tissue and slide' }
+    if (opts.summaries) {
+        def image = ['features', 'patch_features'].find { name -> opts[name] }
+        if (image) { faults << "--summaries is of slides: give it without --${image}" }
+        if (opts.save_patch_features != 'none') { faults << "--summaries goes with --save_patch_features none: summaries hold no features of patches" }
+        pathList(opts.summaries).groupBy { path -> summarySample(path) }.each { sample, paths ->
+            if (!sample) { faults << "--summaries: ${paths[0]} is not named <sample>.summary.h5: give those of results/features/summaries" }
+            else if (paths.size() > 1) { faults << "--summaries: ${paths.join(' and ')} are of one slide: keep one" }
+        }
+    }
     if (opts.gtex_dir && opts.input) { faults << '--gtex_dir makes the samplesheet: give it without --input' }
-    if (entries && !opts.simulate && !opts.gtex_dir && !opts.expression) { faults << '--expression is required' }
+    if (opts.tcga_dir && entries.size() > 1) { faults << "--tcga_dir goes without --${(entries - 'tcga_dir').join(', --')}" }
+    if (entries && !opts.simulate && !opts.gtex_dir && !opts.tcga_dir && !opts.expression) { faults << '--expression is required' }
     if (opts.encoders) {
         encoderList(opts.encoders).each { name, onnx ->
             if (!(name ==~ '[A-Za-z0-9][A-Za-z0-9._-]*')) { faults << "--encoders: '${name}' is not a name (letters, digits, . _ -)" }
@@ -95,10 +109,11 @@ def checkTogether(opts) {
             else if (onnx != null && !onnx.exists()) { faults << "--encoders: no such file: ${onnx}" }
         }
     }
-    ['input', 'gtex_dir', 'exclude', 'genes', 'truth'].findAll { name -> opts[name] && !file(opts[name]).exists() }
+    ['input', 'gtex_dir', 'tcga_dir', 'exclude', 'gene_universe', 'genes', 'replication', 'truth'].findAll { name -> opts[name] && !file(opts[name]).exists() }
         .each { name -> faults << "--${name}: no such file or folder: ${opts[name]}" }
+    if (opts.gene_filter == 'gtex' && opts.expression_unit == 'log2') { faults << '--gene_filter gtex needs values before the logarithm: --expression_unit tpm, rpkm, fpkm or counts' }
     if (opts.retrained_from && !(opts.retrained_from in sizeNames(opts))) { faults << "--retrained_from ${opts.retrained_from} is not among the patch sizes ${sizeNames(opts).join(', ')}" }
-    ['features', 'patch_features', 'expression', 'covariates', 'retrained_weights'].findAll { name -> opts[name] }.each { name ->
+    ['features', 'patch_features', 'expression', 'covariates', 'retrained_weights', 'summaries'].findAll { name -> opts[name] }.each { name ->
         opts[name].tokenize(',').each { part ->
             def found = files(part.trim())
             if (!found || found.any { path -> !path.exists() }) { faults << "--${name}: no such file: ${part.trim()}" }
@@ -107,11 +122,11 @@ def checkTogether(opts) {
     if (opts.weights && !(opts.weights in ['random', 'imagenet']) && !file(opts.weights).exists()) {
         faults << "--weights: no such file: ${opts.weights} (or random, imagenet)"
     }
-    if (opts.gtex_dir && file(opts.gtex_dir).exists()) {
-        if (!opts.expression && files("${opts.gtex_dir}/*.gct*").size() != 1) {
-            faults << "--gtex_dir ${opts.gtex_dir}: ${files("${opts.gtex_dir}/*.gct*").size()} GCT files in it: name one with --expression"
-        }
-        if (!files("${opts.gtex_dir}/*SubjectPhenotypes*.txt")) { faults << "--gtex_dir ${opts.gtex_dir}: no *SubjectPhenotypes*.txt in it" }
+    if (opts.gtex_dir && file(opts.gtex_dir).exists() && !opts.features && !files("${opts.gtex_dir}/slides/**")) {
+        faults << "--gtex_dir ${opts.gtex_dir}: no slide in ${opts.gtex_dir}/slides and no --features: put the slides there, or name tables of their features"
+    }
+    if (opts.tcga_dir && file(opts.tcga_dir).exists() && !files("${opts.tcga_dir}/**star_gene_counts.tsv*")) {
+        faults << "--tcga_dir ${opts.tcga_dir}: no *star_gene_counts.tsv in it: download STAR counts with the slides"
     }
     return faults
 }
@@ -124,7 +139,9 @@ def validatedParams(given) {
         System.err.println("Parameter check failed:\n" + faults.collect { fault -> "  * ${fault}" }.join('\n') + "\nSee: nextflow run . --help")
         System.exit(2)
     }
-    return opts + [primary: primarySetting(opts)]
+    // PREPARE_TCGA makes a table of counts.
+    def unit = opts.tcga_dir && !opts.expression ? 'counts' : opts.expression_unit
+    return opts + [primary: primarySetting(opts), expression_unit: unit]
 }
 
 // The declared primary setting; where a part of it does not run, the first that does, said before anything is run.

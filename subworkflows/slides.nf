@@ -1,6 +1,6 @@
 // Slides -> tissue, patches and, in one decode of each slide, the features of all sizes and encoders.
 
-include { encoderList; pathList; sizeNames; wantsRetrained } from './params.nf'
+include { encoderList; pathList; sizeNames; summarySample; wantsRetrained } from './params.nf'
 include { patchFeatureSample; slidePath; slideParts } from './cohort.nf'
 include { SEGMENT_TISSUE    } from '../modules/segment_tissue/main.nf'
 include { SAMPLE_PATCHES    } from '../modules/sample_patches/main.nf'
@@ -86,6 +86,13 @@ def splitTable(onnx) {
     return onnx.resolveSibling(onnx.name.replace('.retrained.onnx', '.slides.tsv'))
 }
 
+// Summaries of --summaries by sample. How many slides have one is said: a wrong folder would compute everything.
+def earlierSummaries(opts, rows) {
+    def by_sample = pathList(opts.summaries).collectEntries { path -> [summarySample(path), path] }
+    if (by_sample) { log.info("--summaries: of ${rows.count { row -> row.sample in by_sample }} of ${rows.size()} slides") }
+    return by_sample
+}
+
 workflow SLIDES {
     take:
     sheet // value: path(samplesheet.csv)
@@ -168,10 +175,16 @@ workflow SLIDES {
             .flatMap { size, table -> opts.retrained_from || !size ? sizeNames(opts).collect { name -> [name, table] } : [[size, table]] }
 
         EXTRACT_FEATURES(
-            ch_rows.flatMap { all, path -> batchTasks(all, { row -> slideRow(row, path) }) }
+            ch_rows.flatMap { all, path ->
+                def summaries = earlierSummaries(opts, all)
+                def earlier = all.groupBy { row -> row.batch }.collectEntries { batch, members ->
+                    [batch, members.findResults { row -> summaries[row.sample] }.sort { summary -> summary.name }]
+                }
+                batchTasks(all, { row -> slideRow(row, path) }).collect { meta, table, slides -> [meta, table, slides, earlier[meta.id]] }
+            }
                 .join(SEGMENT_TISSUE.out.patches, failOnMismatch: true, failOnDuplicate: true)
                 .combine(CHECK_SEGMENTED.out.passed)
-                .map { meta, table, slides, patches, _passed -> [meta, table, slides, patches] },
+                .map { meta, table, slides, earlier, patches, _passed -> [meta, table, slides, patches, earlier] },
             ch_encoders,
             opts.subMap(['resize', 'micro_batch', 'save_patch_features']),
         )

@@ -1,36 +1,51 @@
-// Every feature against every gene: one task works through all encoders, aggregations and controls of a tissue and size.
+// Every feature against every gene given the covariates: one task works through all encoders, aggregations and controls
+// of a tissue and size.
 process ASSOCIATE {
     tag "${meta.id}"
     label 'process_low'
 
     container "${params.container_registry}histogex/stats:0.1.0-cpu"
 
+    // design: covariates of the model by donor, or []. table: rows of cohort.tsv of the tissue, for the strata of
+    // shuffle_within. other: features of another tissue with donors in common, for wrong_tissue, or [].
     input:
-    tuple val(meta), path(features), path(expression)
-    val settings // map: aggregations, controls, correction, alpha, seed
+    tuple val(meta), path(features), path(expression), path(design), val(table), path(other, stageAs: 'other/*')
+    path genes // list of genes that are a family of their own, or []
+    val settings // map: aggregations, controls, correction, alpha, primary, max_permutations, seed
 
     output:
-    path "${meta.id}.associations.parquet", emit: associations
-    path "${meta.id}.association_genes.parquet", emit: genes
-    path "${meta.id}.association_summary.tsv", emit: summary
-    path "${meta.id}.association_qq.tsv", emit: qq
+    tuple val(meta), path("${meta.id}.associations.parquet"), emit: associations
+    path "${meta.id}.{association_genes,listed_genes}.parquet", emit: genes
+    path "${meta.id}.{association_summary,association_qq,hidden_factors}.tsv", emit: tables
     path "${meta.id}.associate.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
 
     script:
+    def options = [
+        design ? "--design ${design}" : '',
+        other ? "--other-features ${other}" : '',
+        genes ? "--genes ${genes}" : '',
+    ].findAll().join(' ')
     """
-    # bin: hx_association.py hx_association_tables.py hx_best_pairs.py hx_cli.py hx_donors.py hx_fdr.py hx_io.py hx_join.py hx_linear.py hx_pvalue.py hx_robustness.py hx_scan.py
+    # bin: hx_association.py hx_association_tables.py hx_best_pairs.py hx_cli.py hx_controls.py hx_counts.py hx_donors.py hx_expression.py hx_fdr.py hx_genes.py hx_hidden.py hx_io.py hx_join.py hx_linear.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_null.py hx_pvalue.py hx_robustness.py hx_rows.py hx_scan.py hx_units.py
+    cat > cohort.tsv << 'END_OF_TABLE'
+    ${table.replace('\n', '\n    ')}
+    END_OF_TABLE
+
     associate.py \\
         --features ${features} \\
         --expression ${expression} \\
+        --cohort cohort.tsv \\
         --setting-prefix ${meta.id} \\
         --aggregations ${settings.aggregations} \\
         --controls ${settings.controls} \\
         --correction ${settings.correction} \\
         --alpha ${settings.alpha} \\
+        --primary=${settings.primary} \\
+        --permutations ${settings.max_permutations} \\
         --seed ${settings.seed} \\
         --threads ${task.cpus} \\
-        --outdir .
+        --outdir . ${options}
 
     hx_versions.py --process '${task.process}' anndata numpy pandas pyarrow scipy > versions.yml
     """
@@ -40,6 +55,7 @@ process ASSOCIATE {
     touch ${meta.id}.associations.parquet ${meta.id}.association_genes.parquet
     printf 'setting\\n' > ${meta.id}.association_summary.tsv
     printf 'setting\\n' > ${meta.id}.association_qq.tsv
+    printf 'setting\\n' > ${meta.id}.hidden_factors.tsv
     printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.associate.dropped.tsv
     echo '"ASSOCIATE": {python: stub}' > versions.yml
     """

@@ -1,4 +1,5 @@
-// One decode of each slide of a batch -> features of all patch sizes by all encoders, and their summary.
+// One decode of each slide of a batch -> features of all patch sizes by all encoders, and their summary. What earlier
+// summaries hold, and this run would compute to the same numbers, is not computed again.
 process EXTRACT_FEATURES {
     tag "${meta.id}"
     label 'process_high'
@@ -7,7 +8,7 @@ process EXTRACT_FEATURES {
     container "${params.container_registry}histogex/encode:0.1.0-${task.accelerator ? 'cuda' : 'cpu'}"
 
     input:
-    tuple val(meta), val(table), path(slides, stageAs: 'slides?/*'), path(patches, stageAs: 'patches?/*')
+    tuple val(meta), val(table), path(slides, stageAs: 'slides?/*'), path(patches, stageAs: 'patches?/*'), path(earlier, stageAs: 'earlier/*') // earlier: <sample>.summary.h5, or []
     tuple val(names), path(encoders, stageAs: 'encoders?/*')
     val settings // map: resize, micro_batch, save_patch_features
 
@@ -20,11 +21,12 @@ process EXTRACT_FEATURES {
 
     script:
     def named = [names, [encoders].flatten()].transpose().collect { name, onnx -> "${name}=${onnx}" }.join(' ')
+    def summaries = earlier ? '--summaries earlier' : ''
     def device = task.accelerator ? 'cuda' : 'cpu'
     // A task that ran out of device memory (exit 75) tries again with half the patches a pass: the same result.
     def micro_batch = Math.max(1, settings.micro_batch.intdiv(1 << (task.attempt - 1)))
     """
-    # bin: hx_artefacts.py hx_cli.py hx_encoder.py hx_extraction.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_tissue.py
+    # bin: hx_artefacts.py hx_bands.py hx_cli.py hx_encoder.py hx_extraction.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_takeover.py hx_tissue.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
@@ -35,7 +37,7 @@ process EXTRACT_FEATURES {
         --patches . \\
         --encoders ${named} \\
         --resize ${settings.resize} \\
-        --save-patch-features ${settings.save_patch_features} \\
+        --save-patch-features ${settings.save_patch_features} ${summaries} \\
         --micro-batch ${micro_batch} \\
         --threads ${task.cpus} \\
         --device ${device} \\

@@ -15,12 +15,13 @@ FAST_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx1g"
 
 @dataclass
 class Run:
-    """A finished `nextflow run`: exit code, all it printed, its results, and status by task name."""
+    """A finished `nextflow run`: exit code, all it printed, its results, and status and work folder by task name."""
 
     code: int
     text: str
     outdir: Path
     tasks: dict[str, str]
+    folders: dict[str, Path]
 
     def ran(self) -> set[str]:
         """Names of the tasks that were run, not taken from the cache, without the workflow prefix."""
@@ -28,6 +29,10 @@ class Run:
 
     def cached(self) -> set[str]:
         return {name for name, status in self.tasks.items() if status == "CACHED"}
+
+    def log(self, name: str) -> str:
+        """What a task printed."""
+        return (self.folders[name] / ".command.log").read_text()
 
 
 def _command(folder: Path, name: str, arguments: tuple, project: Path, resume: bool) -> tuple[list[str], str, dict]:
@@ -65,12 +70,14 @@ def nextflow(folder: Path, name: str, *arguments: object, project: Path = ROOT, 
     command, suffix, environment = _command(folder, name, arguments, project, resume)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=1500)
     trace = outdir / "pipeline_info" / f"execution_trace_{suffix}.txt"
-    tasks = {}
+    tasks, folders = {}, {}
     if trace.exists():
         with open(trace, newline="") as handle:
             for row in csv.DictReader(handle, delimiter="\t"):
-                tasks[row["name"].rsplit(":", 1)[-1]] = row["status"]
-    return Run(done.returncode, done.stdout + done.stderr, outdir, tasks)
+                name = row["name"].rsplit(":", 1)[-1]
+                tasks[name] = row["status"]
+                folders[name] = next((folder / "work").glob(f"{row['hash']}*"))
+    return Run(done.returncode, done.stdout + done.stderr, outdir, tasks, folders)
 
 
 def cohort_arguments(cohort: Path, sheet: Path, encoder: Path) -> list[object]:

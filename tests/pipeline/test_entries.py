@@ -156,3 +156,79 @@ def test_missing_slide_is_a_loss_and_too_many_stop_the_run(cohort, tiny_encoder,
     run = nextflow(tmp_path, "strict", *strict, resume=True)
     assert run.code != 0
     assert "--max-failed-slides" in run.text or "max_failed_slides" in run.text
+
+
+def test_a_folder_of_gtex_files_is_one_command(first, cohort, tiny_encoder, tmp_path):
+    """Files are told by their headers, slides are found; the cohort is that of the samplesheet, and the late slide."""
+    folder = tmp_path / "gtex"
+    shutil.copytree(cohort, folder)
+    (folder / "samplesheet.csv").unlink()
+    (folder / "pathology.csv").rename(folder / "GTEx Portal.csv")
+    tissue = pd.read_csv(folder / "GTEx Portal.csv", dtype=str).set_index("Tissue Sample ID")["Tissue"]
+    for slide in sorted((folder / "slides").iterdir())[::2]:  # half of the slides in folders by tissue
+        (slide.parent / tissue[slide.stem].replace(" ", "_")).mkdir(exist_ok=True)
+        slide.rename(slide.parent / tissue[slide.stem].replace(" ", "_") / slide.name)
+    shared = without_option(
+        cohort_arguments(folder, "unused", tiny_encoder), "--input", "--expression", "--covariates", "--truth"
+    )
+    run = nextflow(tmp_path, "results", "--gtex_dir", folder, *shared)
+    assert run.code == 0, run.text
+    roles = pd.read_csv(run.outdir / "cohort" / "gtex_files.tsv", sep="\t", dtype=str).set_index("file")["role"]
+    assert roles.to_dict() == {
+        "GTEx Portal.csv": "histology table",
+        "gene_tpm.gct.gz": "expression",
+        "sample_attributes.txt": "sample attributes",
+        "subject_phenotypes.txt": "subject phenotypes",
+    }
+    keys = ["donor", "tissue", "rna_sample", "samples"]
+    before, after = donors_table(first[3].outdir), donors_table(run.outdir)
+    pairs = after.set_index(["donor", "tissue"]).index.isin(before.set_index(["donor", "tissue"]).index)
+    pd.testing.assert_frame_equal(after.loc[pairs, keys].reset_index(drop=True), before[keys])
+    assert after.loc[~pairs, "samples"].tolist() == [first[2]["sample"]]
+    assert (after["sex"].isin(["male", "female"])).all() and "SMRIN" in after
+    annotations = pd.read_csv(run.outdir / "cohort" / "annotations.tsv", sep="\t")
+    sheet = pd.read_csv(run.outdir / "cohort" / "samplesheet.csv", dtype=str)
+    assert set(annotations["sample"]) == set(sheet["sample"])
+    report = pd.read_csv(run.outdir / "cohort" / "join_report.tsv", sep="\t", dtype=str)
+    assert set(report["tissue_from"]) == {"folder", "histology table"}
+
+
+def test_a_folder_of_gtex_files_without_slides(tmp_path):
+    (tmp_path / "gtex").mkdir()
+    run = nextflow(tmp_path, "results", "--gtex_dir", tmp_path / "gtex")
+    assert run.code == 2
+    assert "no slide in" in run.text and "and no --features" in run.text
+    assert run.tasks == {}
+
+
+@pytest.mark.slow
+def test_a_folder_of_tcga_files_is_one_command(cohort, tiny_encoder, tmp_path):
+    """The simulated cohort under TCGA's names: a case a donor, the first tissue as a primary tumour."""
+    folder, rows = tmp_path / "tcga", ["File Name\tProject ID\tSample ID"]
+    with gzip.open(cohort / "gene_tpm.gct.gz", "rt") as handle:
+        table = pd.read_csv(handle, sep="\t", skiprows=2).set_index("Name")
+    sheet = pd.read_csv(cohort / "samplesheet.csv", dtype=str)
+    sheet = sheet[sheet["tissue"] == sheet["tissue"].iloc[0]].drop_duplicates("donor")
+    for number, row in enumerate(sheet.itertuples()):
+        case, name = f"TCGA-XX-{number:04d}", f"{number}.rna_seq.augmented_star_gene_counts.tsv"
+        column = next((c for c in table if c.startswith(row.sample)), None)
+        if column is None:
+            continue
+        (folder / str(number)).mkdir(parents=True)
+        slide = f"{case}-01Z-00-DX1.UUID{Path(row.slide).suffix}"
+        shutil.copy(cohort / row.slide, folder / str(number) / slide)
+        counts = table[["Description", column]].round().astype({column: int}).reset_index()
+        counts.set_axis(["gene_id", "gene_name", "unstranded"], axis=1).to_csv(
+            folder / str(number) / name, sep="\t", index=False
+        )
+        rows.append(f"{name}\tTCGA-SIM\t{case}-01A")
+    (folder / "gdc_sample_sheet.tsv").write_text("\n".join(rows) + "\n")
+    shared = without_option(
+        cohort_arguments(cohort, "unused", tiny_encoder), "--input", "--expression", "--covariates", "--truth"
+    )
+    run = nextflow(tmp_path, "results", "--tcga_dir", folder, *shared)
+    assert run.code == 0, run.text
+    donors = donors_table(run.outdir)
+    assert set(donors["tissue"]) == {"TCGA-SIM primary"} and len(donors) == len(rows) - 1
+    assert set(donors["tissue_source_site"]) == {"XX"}
+    assert (run.outdir / "associations" / "TCGA-SIM_primary.128.associations.parquet").exists()

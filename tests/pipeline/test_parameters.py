@@ -32,6 +32,12 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
         "2",
         "--segmentation",
         "magic",
+        "--summaries",
+        "none.h5",
+        "--save_patch_features",
+        "float16",
+        "--patch_features",
+        "none",
     )
     assert run.code == 2
     for said in (
@@ -42,6 +48,10 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
         "none.csv",
         "--min_tissue",
         "--segmentation",
+        "--summaries: no such file: none.h5",
+        "none.h5 is not named <sample>.summary.h5",
+        "--summaries is of slides: give it without --patch_features",
+        "--summaries goes with --save_patch_features none",
     ):
         assert said in run.text, said
     assert run.tasks == {}

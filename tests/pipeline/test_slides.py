@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import anndata
+import numpy as np
 import pytest
 from encoders_made import METADATA, write_encoder
-from engine import cohort_arguments, late_sample, nextflow, sheet_without
+from engine import Run, cohort_arguments, late_sample, nextflow, sheet_without
 
+from hx_features import read_summary
 from hx_io import read_table
 
 pytestmark = pytest.mark.slow
@@ -56,32 +59,98 @@ def test_two_scales_are_refused_and_sizes_in_micrometres_are_not(two_scales, coh
     assert set(verdict["primary"]) == {"yes"} and all(".64um." in setting for setting in verdict["setting"])
 
 
-def test_a_classifier_of_an_earlier_run_trains_nothing_and_a_late_slide_computes_itself(cohort, tmp_path):
+def put(arguments: list[object], **values: object) -> list[object]:
+    """Arguments with some values changed."""
+    changed = list(arguments)
+    for name, value in values.items():
+        changed[changed.index(f"--{name}") + 1] = value
+    return changed
+
+
+def slide_tasks(names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith(("SEGMENT_TISSUE", "EXTRACT_FEATURES"))}
+
+
+def extraction(run: Run) -> tuple[int, int, set[str]]:
+    """What EXTRACT_FEATURES took over, of how many, and the lines of what it did not."""
+    logs = [run.log(name) for name in sorted(run.ran()) if name.startswith("EXTRACT_FEATURES")]
+    counts = [tuple(map(int, found)) for log in logs for found in re.findall(r"taken over: (\d+) of (\d+)", log)]
+    left = {line for log in logs for line in re.findall(r"not taken over from \S+: (.*)", log)}
+    return sum(taken for taken, _ in counts), sum(asked for _, asked in counts), left
+
+
+def test_what_is_added_later_computes_only_itself(cohort, tiny_encoder, tmp_path):
+    """With a classifier of an earlier run, which trains nothing: a slide, a tissue, a size, an encoder."""
     given = tmp_path / "classifier"
     given.mkdir()
     for size in ("128", "256"):
         write_encoder(given / f"{size}.retrained.onnx", metadata={**METADATA, "name": "retrained"})
     late = late_sample(cohort)
-    sheet = sheet_without(cohort, tmp_path / "samplesheet.csv", {late["sample"]})
-    with open(sheet, newline="") as handle:
-        donor = next(csv.DictReader(handle))["donor"]
+    whole = sheet_without(cohort, tmp_path / "whole.csv", set())
+    with open(whole, newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    others = {row["sample"] for row in rows if row["tissue"] != late["tissue"]}
+    donor = next(row["donor"] for row in rows if row["sample"] not in others)
     for size in ("128", "256"):
         (given / f"{size}.slides.tsv").write_text(f"sample\tdonor\tsplit\nS\t{donor}\ttrain\n")
+    sheet = sheet_without(cohort, tmp_path / "samplesheet.csv", {late["sample"]} | others)
     arguments = cohort_arguments(cohort, sheet, tmp_path / "none.onnx")
-    arguments[arguments.index("--encoders") + 1] = "retrained"
-    arguments += ["--retrained_weights", f"{given}/*.retrained.onnx", "--primary", "256,retrained,mean"]
+    arguments = put(arguments, encoders="retrained", patch_sizes="128", slide_batches="2")
+    arguments += ["--retrained_weights", f"{given}/*.retrained.onnx", "--primary", "128,retrained,mean"]
     first = nextflow(tmp_path, "results", *arguments)
     assert first.code == 0, first.text
     assert not any(name.split(" ")[0] in ("SAMPLE_PATCHES", "TRAIN_CLASSIFIER") for name in first.tasks)
-    tables = [anndata.read_h5ad(path) for path in (first.outdir / "features").glob("*.256.h5ad")]
-    assert {encoder for table in tables for encoder in table.var["encoder"]} == {"retrained"}
-    splits = {name: split for table in tables for name, split in table.obs["classifier_split"].items()}
+    table = anndata.read_h5ad(next((first.outdir / "features").glob("*.128.h5ad")))
+    assert set(table.var["encoder"]) == {"retrained"}
+    splits = dict(table.obs["classifier_split"])
     assert splits.pop(donor) == "train" and set(splits.values()) == {""}
 
-    sheet_without(cohort, sheet, set())
-    again = nextflow(tmp_path, "results", *arguments, resume=True)
-    assert again.code == 0, again.text
-    slides = read_table(again.outdir / "cohort" / "slides.tsv").set_index("sample")
+    sheet_without(cohort, sheet, others)
+    slide = nextflow(tmp_path, "results", *arguments, resume=True)
+    assert slide.code == 0, slide.text
+    slides = read_table(slide.outdir / "cohort" / "slides.tsv").set_index("sample")
     batch = slides.loc[late["sample"], "batch"]
-    ran = {name for name in again.ran() if name.startswith(("SEGMENT_TISSUE", "EXTRACT_FEATURES"))}
-    assert ran == {f"SEGMENT_TISSUE ({batch})", f"EXTRACT_FEATURES ({batch})"}
+    assert slide_tasks(slide.ran()) == {f"SEGMENT_TISSUE ({batch})", f"EXTRACT_FEATURES ({batch})"}
+    assert len(slide_tasks(slide.cached())) == 2
+
+    # The summary of one slide re-runs its batch alone, beside those of the new tissue.
+    sheet_without(cohort, sheet, set())
+    kept = slide.outdir / "features" / "summaries"
+    one = ["--summaries", kept / f"{late['sample']}.summary.h5"]
+    tissue = nextflow(tmp_path, "results", *arguments, *one, resume=True)
+    assert tissue.code == 0, tissue.text
+    slides = read_table(tissue.outdir / "cohort" / "slides.tsv").set_index("sample")
+    added = set(slides.loc[list(others & set(slides.index)), "batch"])
+    expected = {f"{name} ({b})" for name in ("SEGMENT_TISSUE", "EXTRACT_FEATURES") for b in added}
+    assert slide_tasks(tissue.ran()) == expected | {f"EXTRACT_FEATURES ({batch})"}
+    assert extraction(tissue)[0] == 1 and f"--summaries: of 1 of {len(slides)} slides" in tissue.text
+
+    # Size and encoder: the batches are worked on again, but what they have is taken over.
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    earlier = ["--summaries", f"{kept}/*.summary.h5"]
+    size = nextflow(tmp_path, "size", *put(arguments, patch_sizes="128,256"), *earlier, resume=True)
+    assert size.code == 0, size.text
+    everywhere = {f"{name} ({b})" for name in ("SEGMENT_TISSUE", "EXTRACT_FEATURES") for b in slides["batch"]}
+    assert slide_tasks(size.ran()) == everywhere
+    taken, asked, left = extraction(size)
+    assert (taken, asked, left) == (len(before), 2 * len(before), {"256 px of retrained: not in it"})
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+
+    kept = size.outdir / "features" / "summaries"
+    arguments = put(arguments, patch_sizes="128,256", encoders=f"retrained,tiny=onnx:{tiny_encoder}")
+    arguments += ["--summaries", f"{kept}/*.summary.h5"]
+    encoder = nextflow(tmp_path, "encoder", *arguments, resume=True)
+    assert encoder.code == 0, encoder.text
+    assert slide_tasks(encoder.ran()) == {name for name in everywhere if name.startswith("EXTRACT_FEATURES")}
+    taken, asked, left = extraction(encoder)
+    assert (taken, asked) == (2 * len(before), 4 * len(before))
+    assert left == {"128 px of tiny: not in it; 256 px of tiny: not in it"}
+    for path in kept.iterdir():
+        for px in ("128", "256"):
+            _, old = read_summary(path, px)
+            _, new = read_summary(encoder.outdir / "features" / "summaries" / path.name, px)
+            assert sorted(new) == ["retrained", "tiny"]
+            for name, values in old["retrained"].statistics.items():
+                np.testing.assert_array_equal(new["retrained"].statistics[name], values)
+    again = nextflow(tmp_path, "encoder", *arguments, resume=True)
+    assert again.code == 0 and again.ran() == set(), again.text

@@ -10,7 +10,7 @@ from test_truth import cohort as cohort_of
 
 from hx_association import associate_pairs
 from hx_expression import rank_inverse_normal
-from hx_linear import standardise
+from hx_linear import residual_space, standardise
 from hx_pvalue import PTable, lambda_gc
 
 NULLS = 2000
@@ -134,3 +134,44 @@ def test_simulated_null_cohorts():
         genes, image = standardise(expression.layers["int"]).unit, standardise(features.X).unit
         shares.append(np.mean(PTable(34).p(genes.T @ image) < 0.05))
     assert 0.04 <= np.mean(shares) <= 0.06
+
+
+@pytest.mark.parametrize("covariates", [0, 8, 51])
+def test_share_of_small_p_given_covariates(covariates):
+    """Feature and gene have nothing in common but the covariates: p of the pair and of the gene over 12 features."""
+    n, pair, gene = 90, [], []
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        shared = rng.normal(size=(n, covariates))
+        space = residual_space(shared, n)
+        x = shared @ rng.normal(size=(covariates, 12)) + rng.normal(size=(n, 12))
+        y = shared @ rng.normal(size=(covariates, 1)) + rng.normal(size=(n, 1))
+        units = standardise(normal_columns(y), space).unit, standardise(x, space).unit
+        tested = associate_pairs(*units, n - 2 - covariates, 0.05, "tree", 12, 12)
+        gene.append(tested.gene_p[0])
+        pair.append(PTable(n - 2 - covariates).p(units[0].T @ units[1])[0, 0])
+    low, high = interval(1000, 0.05)
+    for p in (np.array(pair), np.array(gene)):
+        assert low <= np.mean(p < 0.05) <= high
+    if covariates == 51:
+        # The study's degrees of freedom (trap T1).
+        t = stats.t.isf(np.array(pair) / 2, n - 2 - covariates)
+        wrong = 2 * stats.t.sf(t / np.sqrt(n - 2 - covariates) * np.sqrt(n - 2), n - 2)
+        assert np.mean(wrong < 0.05) > high
+
+
+def test_false_pairs_among_the_genes_found():
+    """50 cohorts with planted pairs: the mean share of false pairs over the genes found stays at the level."""
+    shares, recall = [], []
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(230, 60)), rng.normal(size=(230, 80))
+        y[:, :15] = np.sqrt(0.8) * y[:, :15] + np.sqrt(0.2) * x[:, :15]  # R2 .2
+        units = standardise(normal_columns(y)).unit, standardise(x).unit
+        hits = associate_pairs(*units, 228, 0.05, "tree", 1, 10_000).hits
+        true = (hits.row == hits.column) & (hits.row < 15)
+        found = np.unique(hits.row)
+        shares.append(np.mean([np.mean(~true[hits.row == gene]) for gene in found]) if len(found) else 0)
+        recall.append(true.sum() / 15)
+    assert np.mean(shares) <= 0.07
+    assert np.mean(recall) >= 0.9

@@ -62,6 +62,7 @@ class Cohort:
         """Nothing is lost and nothing is told twice: in = kept + dropped, of every kind."""
         slides, cohort, dropped = (self.table(name) for name in ("slides", "cohort", "dropped"))
         gone = {kind: part["id"].tolist() for kind, part in dropped.groupby("kind")}
+        slides = slides[slides["excluded"] == "no"]
         assert sorted([*slides["sample"], *gone.get("slide", [])]) == sorted(self.sheet["sample"])
         assert sorted([*cohort["rna_sample"], *gone.get("rna", [])]) == sorted(self.columns)
         pairs = self.sheet.drop_duplicates(["donor", "tissue"])
@@ -80,8 +81,8 @@ def test_tables(cohort):
     assert cohort.run("--seed", "3", "--slide-batches", "4") == 0
     cohort.check_accounts()
     slides, table = cohort.table("slides"), cohort.table("cohort")
-    expected = ["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "tissue_geojson", "fold", "batch"]
-    assert list(slides.columns) == expected
+    expected = ["sample", "donor", "tissue", "tissue_id", "slide", "mpp", "tissue_geojson", "excluded", "fold", "batch"]
+    assert list(slides.columns) == expected and set(slides["excluded"]) == {"no"}
     folds = dict(zip(table["donor"], table["fold"], strict=True))
     assert slides["fold"].tolist() == [folds[donor] for donor in slides["donor"]]
     assert list(table.columns) == ["donor", "tissue", "tissue_id", "samples", "rna_sample", "fold"]
@@ -151,6 +152,70 @@ def test_losses_are_listed(tmp_path):
     rna = cohort.dropped("rna")
     assert rna["RLu00"] == "slide Lu00: slide not found: Lu00.tif" and rna["RAr03"] == "RAr03 is excluded by --exclude"
     assert len(cohort.table("dropped").query("kind == 'donor'")) == 8 and not cohort.dropped("tissue")
+
+
+def test_exclusions_change_no_batch_and_are_counted_by_kind(tmp_path):
+    """Slide tasks get rows of slides.tsv: where these stay, no slide is read again."""
+    cohort = Cohort(tmp_path, donors=14)
+    assert cohort.run() == 0
+    before = cohort.table("slides")
+    assert cohort.table("exclusions").empty
+    exclude = cohort.text("exclude.txt", "D01\nLu02\nRAr03\nAr05.tif\nNOBODY\nRother\n")
+    assert cohort.run("--exclude", exclude) == 0
+    cohort.check_accounts()
+    after = cohort.table("slides")
+    assert after.drop(columns="excluded").equals(before.drop(columns="excluded"))
+    assert after.loc[after["excluded"] == "yes", "sample"].tolist() == ["Ar01", "Ar03", "Ar05", "Lu01", "Lu02"]
+    used = set(";".join(cohort.table("cohort")["samples"]).split(";"))
+    assert used == set(after.loc[after["excluded"] == "no", "sample"])
+    assert cohort.table("exclusions").to_numpy().tolist() == [
+        ["Ar05.tif", "slide", "1"], ["D01", "donor", "2"], ["Lu02", "slide", "1"], ["NOBODY", "unknown", "0"],
+        ["RAr03", "rna", "1"], ["Rother", "rna", "0"],
+    ]  # fmt: skip
+    assert cohort.dropped("rna")["Rother"] == "Rother is excluded by --exclude"
+
+
+def test_exclusions_are_told(tmp_path, capsys):
+    cohort = Cohort(tmp_path, donors=14)
+    exclude = cohort.text("exclude.txt", "D01\nLu02\nRAr03\nNOBODY\n")
+    assert cohort.run("--exclude", exclude) == 0
+    told = capsys.readouterr().err
+    assert "exclude.txt: 1 donors, 1 slides, 1 RNA samples, 1 unknown ids" in told
+    assert "exclude.txt: no donor, slide or RNA sample here: NOBODY" in told
+    assert "4 slides are out of the analysis, but still segmented" in told
+    assert cohort.run("--exclude", exclude, "--slide-optional") == 0
+    assert "still segmented" not in capsys.readouterr().err
+
+
+def test_a_tissue_that_exclusions_empty_keeps_its_slides(cohort):
+    exclude = cohort.text("exclude.txt", "Lu00\nLu01\nLu02\n")
+    assert cohort.run("--exclude", exclude) == 0
+    cohort.check_accounts()
+    assert set(cohort.table("cohort")["tissue_id"]) == {"Artery_Tibial"}
+    slides = cohort.table("slides")
+    assert len(slides) == 20 and (slides["excluded"] == "yes").sum() == 10
+    assert cohort.dropped("tissue") == {"Lung": "tissue left out: 7 of at least 8 donors with slide and expression"}
+
+
+def test_what_becomes_of_covariates(cohort):
+    table = pd.DataFrame({
+        "donor": [f"D{i:02d}" for i in range(10)],
+        "SEX": ["1", "2"] * 5,
+        "AGE": ["20-29", "60-69"] * 4 + ["70-79", ""],
+        "height": range(160, 170),
+        "centre": "B1",
+    })  # fmt: skip
+    assert cohort.run("--covariates", cohort.text("c.tsv", table.to_csv(sep="\t", index=False))) == 0
+    fate = cohort.table("covariate_summary").query("tissue_id == 'Lung'").set_index("column")
+    assert fate["used"].to_dict() == {"SEX": "yes", "AGE": "yes", "height": "yes", "centre": "no"}
+    assert fate.loc["AGE", ["transform", "missing", "rule"]].tolist() == [
+        "midpoint of bracket", "1", "median for 1 of 10 donors",
+    ]  # fmt: skip
+    assert fate.loc["centre", "reason"] == "constant: B1 in all donors"
+    lie = cohort.table("covariates_by_tissue")
+    assert lie.query("tissue_id == 'Lung' and column == 'SEX'")["value"].tolist() == ["0.5", "0.5"]
+    cohort.run()
+    assert cohort.table("covariate_summary").empty and cohort.table("covariates_by_tissue").empty
 
 
 def test_losses_short_of_a_tissue(cohort):
@@ -372,3 +437,9 @@ def test_real_nuclear_features_match_real_rna(real_data, tmp_path):
     assert len(cohort) + len(gone["rna"]) == 17382
     assert (dropped["reason"] != "").all()
     assert (cohort[["SEX", "AGE"]] != "").all(axis=None)
+    fates, lie = (read_table(tmp_path / f"{name}.tsv") for name in ("covariate_summary", "covariates_by_tissue"))
+    assert (fates["used"] == "yes").all() and set(fates["column"]) == {"SEX", "AGE", "DTHHRDY"}
+    assert set(fates.loc[fates["column"] == "AGE", "transform"]) == {"midpoint of bracket"}
+    for tissue, part in cohort.groupby("tissue_id"):
+        told = lie[(lie["tissue_id"] == tissue) & (lie["column"] == "SEX") & (lie["level"] == "1")]["value"].item()
+        assert float(told) == pytest.approx((part["SEX"] == "1").mean(), rel=1e-5)

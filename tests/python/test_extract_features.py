@@ -1,6 +1,7 @@
 """Extraction: features of real pixels, the same whatever runs beside them, and failures that stay with their slide."""
 
 import argparse
+import contextlib
 import hashlib
 import re
 import shutil
@@ -13,46 +14,21 @@ import openslide
 import pandas as pd
 import pytest
 from encoders_made import METADATA, expected, write_encoder
+from extraction_made import SIDE, contents, coords, extract, put_patches, put_slides
 from slide_formats_made import write_mirax
 from slides_made import corrupt_tile, ellipse, glass, stain, write_slide
 
 import hx_extraction
-from extract_features import main
 from hx_cli import TemporaryFailure
 from hx_encoder import Encoder
 from hx_extraction import Extraction, Job
 from hx_features import read_patch_features, read_summary, summarise
-from hx_grid import Grid, read_patches, write_patches
+from hx_grid import Grid, read_patches
 from hx_io import read_table
 from hx_rows import read_slides
 from hx_slide import Slide
 
-SIDE = 1024
 SIZES = (64, 128, 256, 512)
-
-
-def coords(size: int, count: int | None = None, first: int = 0) -> np.ndarray:
-    """Patches of the whole grid, or `count` of them."""
-    steps = np.arange(0, SIDE, size)
-    every = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2).astype(np.int64)
-    return every[first : None if count is None else first + count]
-
-
-def put_patches(folder: Path, sample: str, size: int, xy: np.ndarray) -> Path:
-    path = folder / f"{size}px" / "patches" / f"{sample}_patches.h5"
-    fraction = np.ones(len(xy), np.float32)
-    grid = Grid(str(size), size, xy, fraction)
-    write_patches(path, grid, {"name": sample, "patch_size": size, "patch_size_level0": size})
-    return path
-
-
-def put_slides(path: Path, samples: list[str], **changed: str) -> Path:
-    rows = [
-        {"sample": s, "donor": f"D{s}", "tissue": "Lung", "tissue_id": "Lung", "slide": f"{s}.tif", "mpp": ""}
-        for s in samples
-    ]
-    pd.DataFrame(rows).assign(**changed).to_csv(path, sep="\t", index=False)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -69,30 +45,6 @@ def cohort(tmp_path_factory) -> Path:
     write_encoder(folder / "other.onnx", px=96, seed=1, metadata={**METADATA, **other})
     put_slides(folder / "slides.tsv", ["S3", "S1", "S2"])
     return folder
-
-
-def extract(cohort: Path, outdir: Path, **changed: object) -> int:
-    options = {
-        "slides": cohort / "slides.tsv",
-        "slide-dir": cohort,
-        "patches": cohort / "patches",
-        "encoders": [cohort / "tiny.onnx", cohort / "other.onnx"],
-        "save-patch-features": "float32",
-        "batch-id": "Lung.b3",
-        "outdir": outdir,
-    } | {name.replace("_", "-"): value for name, value in changed.items()}
-    argv = []
-    for name, value in options.items():
-        argv += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    return main(argv)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """SHA-256 of every features file."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*.h5"))
-    }
 
 
 @pytest.fixture(scope="module")
@@ -341,6 +293,7 @@ def test_forty_thousand_patches(tmp_path, monkeypatch):
         """A slide of 25600 px whose patches are of one colour each."""
 
         width = height = 25600
+        caching = contextlib.nullcontext
 
         def __init__(self, *_):
             pass

@@ -114,7 +114,8 @@ def test_a_damaged_summary_is_told(tmp_path):
         del file["256/raw/max"]
         file["256/raw/max"] = np.ones(2, np.float32)
     (tmp_path / "text.h5").write_text("no")
-    for name in ("cut.h5", "short.h5", "text.h5", "missing.h5"):
+    (tmp_path / "node.h5").write_bytes((tmp_path / "ok.h5").read_bytes().replace(b"SNOD", b"XXXX"))
+    for name in ("cut.h5", "short.h5", "text.h5", "node.h5", "missing.h5"):
         with pytest.raises(DataError, match=name):
             read_summary(tmp_path / name, "256")
 

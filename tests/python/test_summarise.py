@@ -35,11 +35,13 @@ def make_run(folder: Path, mode: str = "signal", donors: int = 40) -> list[str]:
     features.layers["median"] = features.X + 0.1
     features.X[:, 7] = 0
     (folder / "h5ad").mkdir(parents=True)
+    (folder / "genes.txt").write_text("\n".join(expression.var_names[:3]))
     expression.write_h5ad(folder / "h5ad" / f"{ID}.expression.h5ad")
     for size in ("256", "1024"):
         features.write_h5ad(folder / "h5ad" / f"{ID}.{size}.h5ad")
         arguments = ["--features", f"{folder}/h5ad/{ID}.{size}.h5ad", "--setting-prefix", f"{ID}.{size}"]
         arguments += ["--expression", f"{folder}/h5ad/{ID}.expression.h5ad", "--outdir", f"{folder}/associations"]
+        arguments += ["--genes", f"{folder}/genes.txt"]
         assert associate.main(arguments) == 0
     matching = {
         "tissue": [TISSUE], "tissue_id": [ID], "slides": [donors + 3], "slides_usable": [donors + 2],
@@ -47,6 +49,8 @@ def make_run(folder: Path, mode: str = "signal", donors: int = 40) -> list[str]:
         "rule": ["sample"],
     }  # fmt: skip
     write_tsv(pd.DataFrame(matching), folder / "cohort" / "matching.tsv")
+    people = pd.DataFrame({"donor": expression.obs_names, "tissue_id": ID, "samples": expression.obs_names})
+    write_tsv(people, folder / "cohort" / "cohort.tsv")
     status = pd.DataFrame(
         {"sample": [f"s{k}" for k in range(donors + 2)], "tissue_id": ID, "status": "ok", "reason": ""}
     )
@@ -164,8 +168,8 @@ def test_every_section_has_its_sentences_and_limits(run):
     names = {path.name.removesuffix("_mqc.json") for path in (folder / "out" / "multiqc").iterdir()}
     assert names == {
         *("planted_truths", "verdict", "flow", "losses", "slide_status", "slide_problems", "slide_quality"),
-        *("qq", "calibration", "settings", "genes"),
-        "hx_methods",
+        *("dataset", "tissues_per_donor", "tissue_conflicts", "qq", "calibration", "settings", "genes", "hx_methods"),
+        *("controls", "listed_genes"),
     }
     for name in names - {"hx_methods"}:
         shown = content(folder, name)
@@ -287,7 +291,7 @@ def test_all_faults_at_once(run, tmp_path, capsys):
     ]
     assert main([*arguments, "--tables", str(tmp_path)]) == 65
     message = capsys.readouterr().err
-    assert "6 faults" in message
+    assert "7 faults" in message
     for part in (
         "matching.tsv, row 1: no column tissue_id",
         "bad.tsv, row 1: no column stage",
