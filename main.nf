@@ -49,7 +49,7 @@ workflow {
     }
 
     FEATURES(ch_summaries, ch_status, ch_splits, COHORT.out.donors, COHORT.out.expression, opts)
-    EXPLAIN(FEATURES.out.features, FEATURES.out.expression, opts)
+    EXPLAIN(FEATURES.out.features, FEATURES.out.expression, COHORT.out.donors, opts)
 
     REPORT(
         COHORT.out.tables.mix(COHORT.out.annotations),

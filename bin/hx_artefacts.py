@@ -6,12 +6,15 @@ said otherwise; `um` is micrometres a pixel in x and y, masks are bool (h, w). W
 takes a pixel out of the tissue. Densities are natural logarithms of glass over pixel unless said otherwise.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from hx_bands import BAND, by_bands, large_pieces
 
 PEN_OD = 0.3  # ink takes away at least this density on the mean of the channels
 RED_SHARE, BLUE_SHARE = 0.10, 0.70  # red ink: red density at most, blue density at least this share of the green one
@@ -33,45 +36,17 @@ FOLD_UM2, FOLD_CORE_UM2 = 5000.0, 3000.0  # least area of a fold, and of the par
 FOLD_GAP_UM = 48.0  # gaps up to this width are closed
 FOLD_CORE = 0.3  # least share of that part
 FOLD_HALO_UM = 750.0  # in a band of a large slide a fold is judged by what is this near
-BAND = 256  # rows of a large slide that are worked on at a time
 FOLD_LENGTH = 3.0  # length over width; a disc has 1.8 and a square 2.2 by the measure used
 
 # Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291: densities of haematoxylin and eosin in red, green, blue.
 STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
 
 
-def large_pieces(mask: np.ndarray, pixels: float, connectivity: int) -> np.ndarray:
-    """The connected pieces of `mask` with at least `pixels` pixels."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
-    keep = stats[:, cv2.CC_STAT_AREA] >= pixels
-    keep[0] = False
-    return of_labels(keep, labels)
-
-
-def of_labels(keep: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """keep[labels] for bool (count,) and int32 (h, w), in bands, since NumPy makes 64-bit indices of the labels."""
-    kept = np.empty(labels.shape, bool)
-    for top in range(0, len(labels), BAND):
-        kept[top : top + BAND] = keep[labels[top : top + BAND]]
-    return kept
-
-
-def densities(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
-    """Density against the glass: float32 (h, w, 3); negative where a pixel is brighter than the glass."""
-    table = -np.log(np.maximum(np.arange(256, dtype=np.float32), 1))
-    return cv2.LUT(picture, table) + np.log(np.maximum(np.asarray(glass, np.float32), 1))
-
-
-def by_bands(found: Callable[..., np.ndarray], halo: int, *pictures: np.ndarray) -> np.ndarray:
-    """found(*pictures), a mask, from bands of BAND rows and `halo` rows above and below, so that memory stays flat."""
-    if len(pictures[0]) <= BAND + 2 * halo:
-        return found(*pictures)
-    mask = np.empty(pictures[0].shape[:2], bool)
-    for top in range(0, len(mask), BAND):
-        first = max(0, top - halo)
-        part = found(*(picture[first : top + BAND + halo] for picture in pictures))
-        mask[top : top + BAND] = part[top - first : top - first + BAND]
-    return mask
+def densities(picture: np.ndarray, glass: np.ndarray, least: float = -np.inf) -> np.ndarray:
+    """Density against the glass: float32 (h, w, 3); negative where a pixel is brighter, but `least` at least."""
+    of_value = -np.log(np.maximum(np.arange(256, dtype=np.float32), 1))
+    of_glass = np.log(np.maximum(np.asarray(glass, np.float32), 1))
+    return cv2.LUT(picture, np.maximum(of_value[:, None] + of_glass, np.float32(least))[None])
 
 
 def pen_mask(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float]) -> np.ndarray:
@@ -135,15 +110,20 @@ def _bands(held: np.ndarray, above: int, rows: int, cell: int) -> np.ndarray:
 
 def _pooled(values: np.ndarray, where: np.ndarray, sd_um: float, um: tuple[float, float]) -> np.ndarray:
     """Gaussian mean of (h, w, c) over the pixels `where`; 0 where none is near."""
-    weight = where.astype(np.float32)[..., None]
-    both = np.concatenate([values * weight, weight], axis=2)
     height, width = where.shape
+    both = np.empty((height, width, values.shape[2] + 1), np.float32)
+    both[..., -1] = where
+    np.multiply(values, both[..., -1:], out=both[..., :-1])
+    del values  # as large again
     # A wide window needs no fine picture: four pixels to its SD are plenty.
     step = max(1, int(sd_um / max(um) // 4))
-    small = cv2.resize(both, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sd_um / um[0] / step, sigmaY=sd_um / um[1] / step)
-    both = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return both[..., :-1] / np.maximum(both[..., -1:], 1e-4)
+    if step > 1:
+        both = cv2.resize(both, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
+    cv2.GaussianBlur(both, (0, 0), sd_um / um[0] / step, both, sd_um / um[1] / step)
+    if step > 1:
+        both = cv2.resize(both, (width, height), interpolation=cv2.INTER_LINEAR)
+    both[..., :-1] /= np.maximum(both[..., -1:], 1e-4)
+    return both[..., :-1]
 
 
 def blur_mask(bands: np.ndarray, tissue: np.ndarray, um: tuple[float, float]) -> np.ndarray:
@@ -158,8 +138,12 @@ def blur_mask(bands: np.ndarray, tissue: np.ndarray, um: tuple[float, float]) ->
         tissue: where to look, a pixel a pixel of `bands`.
         um: of a pixel of both.
     """
-    fine, coarse = cv2.split(_pooled(bands, tissue, BLUR_UM, um))
-    blurred = tissue & (fine < BLUR_RATIO * coarse) & (coarse > FLAT)
+
+    def blurred_of(bands: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+        fine, coarse = cv2.split(_pooled(bands, tissue, BLUR_UM, um))
+        return tissue & (fine < BLUR_RATIO * coarse) & (coarse > FLAT)
+
+    blurred = by_bands(blurred_of, math.ceil(4 * BLUR_UM / um[1]) + 1, bands, tissue)  # cv2's kernel ends at 4 SD
     return large_pieces(blurred, BLUR_MM2 * 1e6 / (um[0] * um[1]), 8)
 
 
@@ -202,9 +186,9 @@ def fold_mask(picture: np.ndarray, tissue: np.ndarray, glass: np.ndarray, um: tu
 def _grain(
     picture: np.ndarray, tissue: np.ndarray, glass: np.ndarray, um: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Density of the tissue smoothed over nuclei, (h, w, 3), and its mean over the channels."""
-    density = _pooled(np.maximum(densities(picture, glass), 0), tissue, GRAIN_UM, um)
-    return density, density @ np.full(3, 1 / 3, np.float32)
+    """Density of the tissue smoothed over nuclei, red and green, (h, w, 2), and its mean over all three channels."""
+    density = _pooled(densities(picture, glass, 0), tissue, GRAIN_UM, um)
+    return density[..., :2].copy(), density @ np.full(3, 1 / 3, np.float32)
 
 
 def _fold(
@@ -216,10 +200,7 @@ def _fold(
     density, total = _grain(picture, tissue, glass, um)
     local = np.maximum(_local_median(total, tissue, um), PALE * typical)
     single = tissue & (total < FOLD_RIM * local)
-    around = _pooled(density, single, SAMPLE_UM * REACH / 2, um)
-    red = density[..., 0] * around[..., 1]
-    green = density[..., 1] * around[..., 0]
-    alike = (red < FOLD_HUE * green) & (green < FOLD_HUE * red)
+    alike = _alike(density, _pooled(density, single, SAMPLE_UM * REACH / 2, um))
     rim = tissue & alike & (total > FOLD_RIM * local)
     core = rim & (total > FOLD_DENSITY * local)
     # Pale gaps, of lumens say, would make any area look thin.
@@ -227,21 +208,27 @@ def _fold(
     rim = tissue & (cv2.morphologyEx(rim.view(np.uint8), cv2.MORPH_CLOSE, disc) > 0)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rim.view(np.uint8), connectivity=8)
     deep = cv2.distanceTransform(np.pad(rim.view(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1] - 0.5
-    labels = labels.ravel()
-    pixels = stats[:, cv2.CC_STAT_AREA]
-    width = 4 * np.bincount(labels, deep.ravel(), count) / pixels  # a band's mean depth is a quarter of its width
-    dark = np.bincount(labels, core.ravel(), count)
+    labels, pixels = labels[rim], stats[:, cv2.CC_STAT_AREA]
+    width = 4 * np.bincount(labels, deep[rim], count) / pixels  # a band's mean depth is a quarter of its width
+    dark = np.bincount(labels, core[rim], count)
     area = um[0] * um[1]
     keep = (pixels * area >= FOLD_UM2) & (dark * area >= FOLD_CORE_UM2) & (dark >= FOLD_CORE * pixels)
     keep &= pixels >= FOLD_LENGTH * width**2
-    keep[0] = False
-    return keep[labels].reshape(tissue.shape)
+    rim[rim] = keep[labels]
+    return rim
+
+
+def _alike(density: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Where two densities, (h, w, 2), have one hue; the second is overwritten."""
+    np.multiply(density[..., ::-1], around, out=around)
+    green, red = around[..., 0], around[..., 1]
+    return (red < FOLD_HUE * green) & (green < FOLD_HUE * red)
 
 
 def artefact_masks(
     picture: np.ndarray, bands: np.ndarray, tissue: np.ndarray, glass: np.ndarray, um: tuple[float, float]
-) -> dict[str, np.ndarray]:
-    """Masks of pen, blur and fold on the overview, in this order. Ink is no blur and no fold.
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and mask of pen, blur and fold on the overview, one after the other. Ink is no blur and no fold.
 
     Args:
         picture: overview, RGB uint8 (h, w, 3).
@@ -251,27 +238,32 @@ def artefact_masks(
         um: micrometres that a pixel of the overview spans in x and y.
     """
     pen = pen_mask(picture, glass, um)
-    rest = tissue & ~(cv2.dilate(pen.view(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+    rest = tissue & ~cv2.dilate(pen.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
+    yield "pen", pen
     # At the resolution of the bands, which is fine enough for a window of BLUR_UM.
     h, w = bands.shape[:2]
-    coarse = cv2.resize(rest.view(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST) > 0
+    coarse = cv2.resize(rest.view(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST).view(bool)
     blur = blur_mask(bands, coarse, (um[0] * rest.shape[1] / w, um[1] * rest.shape[0] / h))
-    blur = cv2.resize(blur.view(np.uint8), rest.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    return {"pen": pen, "blur": blur & rest, "fold": fold_mask(picture, rest, glass, um)}
+    blur = cv2.resize(blur.view(np.uint8), rest.shape[::-1], interpolation=cv2.INTER_NEAREST).view(bool)
+    del bands, pen  # as large as the picture
+    yield "blur", np.logical_and(blur, rest, out=blur)
+    del blur
+    yield "fold", fold_mask(picture, rest, glass, um)
 
 
-def stain_means(picture: np.ndarray, tissue: np.ndarray, glass: np.ndarray) -> dict[str, float]:
+def stain_means(counts: np.ndarray, glass: np.ndarray) -> dict[str, float]:
     """Mean optical density (base 10) of haematoxylin and eosin over the tissue, NaN where there is none.
+
+    `counts` (3, 256): how often each value of red, green and blue is there in the tissue.
 
     Colour deconvolution with the fixed vectors of Ruifrok & Johnston 2001 against the slide's own glass; the third
     vector, at right angles to both, takes up what neither stain explains.
     """
-    if not tissue.any():
+    if not counts.any():
         return {"haematoxylin": np.nan, "eosin": np.nan}
-    counts = [np.bincount(picture[..., channel][tissue], minlength=256) for channel in range(3)]
     light = np.maximum(np.arange(256), 1)
     mean = np.array([count @ np.log10(max(i0, 1) / light) for count, i0 in zip(counts, glass, strict=True)])
-    mean /= tissue.sum()
+    mean /= counts[0].sum()
     vectors = np.vstack([STAINS, np.cross(*STAINS)])
     amount = mean @ np.linalg.inv(vectors)
     return {"haematoxylin": float(amount[0]), "eosin": float(amount[1])}

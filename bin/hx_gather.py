@@ -17,7 +17,17 @@ from hx_io import read_table
 NAMES = {
     *("setting", "control", "tissue_id", "tissue", "size", "encoder", "aggregation", "correction", "rule", "weights"),
     *("variant", "split", "grey", "classes", "epoch", "best_epoch", "augment", "device", "stage", "truth", "predicted"),
-    *("sample", "donor", "held_out", "suspicious", "weights_hash", "best_feature", "best_gene", "best_symbol", "adjusted_for"),
+    *(
+        "sample",
+        "donor",
+        "held_out",
+        "suspicious",
+        "weights_hash",
+        "best_feature",
+        "best_gene",
+        "best_symbol",
+        "adjusted_for",
+    ),
     *("gene", "symbol", "feature", "factor", "column", "reason", "group", "kind", "transform", "statistic", "level"),
 }
 

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
+from hx_bands import BAND
 from hx_cli import DataError
 from hx_io import atomic
 from hx_slide import Slide, TileError
@@ -65,15 +66,31 @@ def patch_fractions(
         slide_size: width and height at level 0.
         size: side of a patch in level-0 pixels.
     """
-    integral = cv2.integral(mask.view(np.uint8))
+    lows, parts, nodes = [], [], []
     for axis, (length, step) in enumerate(zip(slide_size[::-1], factor[::-1], strict=True)):
         lines = np.minimum(np.arange(-(-length // size) + 1) * size, length) / step
         lines = np.minimum(lines, mask.shape[axis])
         low = np.minimum(lines.astype(int), mask.shape[axis] - 1)
-        part = np.expand_dims(lines - low, 1 - axis)
-        integral = integral.take(low, axis) * (1 - part) + integral.take(low + 1, axis) * part
+        lows.append(low)
+        parts.append(np.expand_dims(lines - low, 1 - axis))
+        nodes.append(np.unique([low, low + 1]))
+    integral = _integral(mask, *nodes)
+    for axis, (low, part) in enumerate(zip(lows, parts, strict=True)):
+        at = np.searchsorted(nodes[axis], low)
+        integral = integral.take(at, axis) * (1 - part) + integral.take(at + 1, axis) * part
     covered = np.diff(np.diff(integral, axis=0), axis=1)
     return np.clip(covered * factor[0] * factor[1] / size**2, 0, 1)
+
+
+def _integral(mask: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The integral image of a mask at nodes in ascending order: int64 (rows, columns)."""
+    found = np.empty((len(rows), len(columns)), np.int64)
+    above = np.zeros(len(columns), np.int64)
+    for top in range(0, len(mask), BAND):
+        part = cv2.integral(mask[top : top + BAND].view(np.uint8))[:, columns] + above
+        inside = (rows >= top) & (rows < top + len(part))
+        found[inside], above = part[rows[inside] - top], part[-1]
+    return found
 
 
 def patch_grid(

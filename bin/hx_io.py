@@ -3,9 +3,12 @@
 
 import contextlib
 import csv
+import gzip
 import hashlib
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,12 +34,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_text(path: str | Path) -> str:
-    """Text of a file that may come from a spreadsheet: UTF-8 with or without BOM, UTF-16, any line ending.
+# Lines before the header of a dbGaP table: `# Study accession: ...`, `##<tab>phv...`; a BED header (#chr) is none.
+_COMMENT = re.compile(r"#(#|\s|\Z)")
 
-    Raises DataError when it is neither.
+
+def read_text(path: str | Path) -> str:
+    """Text of a file that may come from a spreadsheet: UTF-8 with or without BOM, UTF-16, any line ending, or gzipped.
+
+    Raises DataError when it is none of these.
     """
     raw = Path(path).read_bytes()
+    if raw[:2] == b"\x1f\x8b":
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path}: the gzip file is cut short or damaged ({error}): copy it again") from error
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = raw.decode(encoding)
@@ -49,42 +61,49 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a TSV or CSV table, every cell as text, missing cells as ''.
 
     The separator is the one of tab, comma and semicolon that the header holds most of. Tab-separated files are read
-    without quoting (GTEx notes hold unbalanced quotes); the others with it. Row numbers in messages count the header
-    as row 1. Blank rows are dropped.
+    without quoting (GTEx notes hold unbalanced quotes); the others with it. Comment lines before the header (dbGaP) and
+    blank rows at the end are dropped. Index: the row's number in the file less 2 (0, 1, ... without comments), as long
+    as no cell holds a line end.
 
     Raises:
         DataError: the file is empty, a row has more or fewer cells than the header, is blank between others, or a quote
             is not closed; all rows at once.
     """
     lines = read_text(path).split("\n")
-    header = lines[0]
+    skipped = 0
+    if _COMMENT.match(lines[0]):
+        while skipped < len(lines) - 1 and (_COMMENT.match(lines[skipped]) or not lines[skipped].strip()):
+            skipped += 1
+    header = lines[skipped]
     if not header.strip():
         raise DataError(f"{path}: empty file or blank header: a table with a header row is expected")
     separator = max("\t,;", key=header.count)
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
-    faults, rows, blank = [], [], []
+    reader = csv.reader(lines[skipped:], delimiter=separator, quoting=quoting, strict=True)
+    faults, rows, blank, start = [], [], [], skipped + 1
     try:
         columns = [cell.strip() for cell in next(reader)]
         repeated = sorted({c for c in columns if columns.count(c) > 1})
         if repeated:
             names = ", ".join(map(repr, repeated))
-            faults.append(f"{path}, row 1: column {names} stands more than once: rename or remove")
+            faults.append(f"{path}, row {start}: column {names} stands more than once: rename or remove")
+        start = skipped + reader.line_num + 1
         for cells in reader:
+            row, start = start, skipped + reader.line_num + 1
             if not any(cell.strip() for cell in cells):
-                blank.append(reader.line_num)
+                blank.append(row)
                 continue
             faults += [f"{path}, row {line}: blank: remove it" for line in blank]
             blank = []
             if len(cells) != len(columns):
-                faults.append(f"{path}, row {reader.line_num}: {len(cells)} cells, the header has {len(columns)}")
+                faults.append(f"{path}, row {row}: {len(cells)} cells, the header has {len(columns)}")
                 continue
             rows.append(cells)
     except csv.Error as error:
-        faults.append(f"{path}, row {reader.line_num}: {error}: check the quotes")
+        faults.append(f"{path}, row {start}: {error}: check the quotes")
     if faults:
         raise DataError(*faults)
-    return pd.DataFrame(rows, columns=columns, dtype=str)
+    return pd.DataFrame(rows, columns=columns, dtype=str, index=pd.RangeIndex(skipped, skipped + len(rows)))
 
 
 def write_tsv(table: pd.DataFrame, path: str | Path) -> None:

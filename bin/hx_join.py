@@ -65,6 +65,15 @@ def tissue_id(name: str) -> str:
     return joined.strip("_-")
 
 
+def plain_gtex(name: str) -> str:
+    """A GTEx id with dashes, where R made dots of them; any other name as it is.
+
+    >>> plain_gtex("GTEX.1117F.0226.SM.5GZZ7"), plain_gtex("K-562.x")
+    ('GTEX-1117F-0226-SM-5GZZ7', 'K-562.x')
+    """
+    return name.replace(".", "-") if _GTEX.match(name) else name
+
+
 def gtex_donor(name: str) -> str:
     """Donor of a GTEx slide or sample id (`GTEX-1117F`), '' for any other id. R's dots count as dashes."""
     found = _GTEX.match(name)
@@ -122,6 +131,7 @@ def match_expression(
 
     Rules, first that fits a slide: its `rna_sample` (then no other rule is tried); its `sample`; GTEx pieces; its
     `donor`, only when the slides are of one tissue. A slide without RNA of its own does not get that of another slide.
+    In GTEx ids R's dots count as dashes, on both sides.
 
     Args:
         slides: columns sample, donor, tissue and, optionally, rna_sample ('' = not stated); all text.
@@ -134,25 +144,26 @@ def match_expression(
         candidates (tuple of all columns that fitted, also those of another tissue), reason ('' when matched).
     """
     rin, rna_tissue = rin or {}, rna_tissue or {}
-    known = set(columns)
+    known = {plain_gtex(column): column for column in sorted(set(columns))}
     pieces: dict[str, list[str]] = defaultdict(list)
-    for column in known:
+    for column in known.values():
         pieces[gtex_piece(column)].append(column)
     pieces.pop("", None)
     one_tissue = slides["tissue"].map(tissue_id).nunique() <= 1
 
     def candidates_of(sample: str, donor: str, stated: str) -> tuple[list[str], str, str]:
         if stated:
-            missing = "" if stated in known else f"rna_sample {stated} is no column of the expression files"
-            return [stated][: not missing], "rna_sample", missing
-        if sample and sample in known:
-            return [sample], "sample", ""
+            column = known.get(plain_gtex(stated))
+            missing = "" if column else f"rna_sample {stated} is no column of the expression files"
+            return [column] if column else [], "rna_sample", missing
+        if sample and plain_gtex(sample) in known:
+            return [known[plain_gtex(sample)]], "sample", ""
         for key in piece_keys(sample):
             if key in pieces:
                 return pieces[key], "piece" if key == gtex_piece(sample) else "piece_5_to_6", ""
-        if donor in known:
+        if plain_gtex(donor) in known:
             message = "expression columns are donors, but there are several tissues: name the column in rna_sample"
-            return ([donor], "donor", "") if one_tissue else ([], "", message)
+            return ([known[plain_gtex(donor)]], "donor", "") if one_tissue else ([], "", message)
         return [], "", "no RNA sample (tried rna_sample, sample, piece, donor)"
 
     stated = slides["rna_sample"] if "rna_sample" in slides else pd.Series("", index=slides.index)

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hx_bands import release_memory
 from hx_formats import SlideError, link_companions
+from hx_rgba import Canvas, composite
 from hx_scale import NOMINAL_MPP, Scale, choose_scale, magnification
-from hx_slide_file import SlideFile, TileError, composite
+from hx_slide_file import SlideFile, TileError
 from hx_tissue import glass_colour
 
 __all__ = ["NOMINAL_MPP", "Overview", "Scale", "Slide", "SlideError", "Strip", "TileError", "composite"]
@@ -72,6 +74,7 @@ class Slide(SlideFile):
         self._sheet_mpp = mpp
         self._background = None if background is None else np.asarray(background, np.uint8)
         self._sight: tuple[Overview, np.ndarray, str] | None = None
+        self._picture: tuple[int, Overview] | None = None
 
     @cached_property
     def scale(self) -> Scale:
@@ -118,51 +121,61 @@ class Slide(SlideFile):
         um = self.scale.x or NOMINAL_MPP
         return self.level_for(max(OVERVIEW_UM / um, max(self.width, self.height) / OVERVIEW_PX))
 
-    def _see(self, rgba: np.ndarray | None = None) -> tuple[Overview, np.ndarray, str]:
-        """Overview, glass, its source; from the RGBA of the overview where the caller has it."""
+    def _see(self, canvas: Canvas | None = None) -> tuple[Overview, np.ndarray, str]:
+        """Overview, glass, its source; from the pixels of the overview where the caller has them."""
         if self._sight is None:
             level, shrink = self._overview_from()
-            rgba = self._whole(level, shrink) if rgba is None else self._some(rgba, level)
-            every = math.ceil(rgba[..., 0].size / GLASS_PIXELS)
-            sample = rgba[np.arange(len(rgba)) // GLASS_ROWS % every == 0]
-            glass, source = glass_colour(np.ascontiguousarray(sample[..., :3]), sample[..., 3] == 255)
+            canvas = self._whole(level, shrink) if canvas is None else self._some(canvas, level)
+            every = math.ceil(canvas.rgb[..., 0].size / GLASS_PIXELS)
+            sample = np.arange(len(canvas.rgb)) // GLASS_ROWS % every == 0
+            picture = canvas.rgb[sample]
+            opaque = np.ones(picture.shape[:2], bool) if canvas.alpha is None else canvas.alpha[sample] == 255
+            glass, source = glass_colour(picture, opaque)
             if self._background is not None:
                 glass = self._background
             elif source == "assumed" and "openslide.background-color" in self.properties:
                 glass = np.frombuffer(bytes.fromhex(self.properties["openslide.background-color"]), np.uint8)
-            self._sight = Overview(composite(rgba, glass), self._factor(level, shrink)), glass, source
+            self._sight = Overview(canvas.over(glass), self._factor(level, shrink)), glass, source
+            release_memory()
         return self._sight
 
-    def strips(self, um: float, multiple: int = 1) -> Iterator[Strip]:
+    def strips(self, um: float, multiple: int = 1, picture_px: int = 0) -> Iterator[Strip]:
         """The whole slide at about `um` micrometres a pixel, from top to bottom, in bounded memory.
 
-        Where the overview comes from the same level it is made in passing, so that a slide without a pyramid is decoded
-        once: go through the strips first, ask for `overview` after. Both have the same pixels as when read alone.
+        What else comes from the same level is made in passing, so that a slide without a pyramid is decoded once: the
+        overview, with the same pixels as when read alone, and the picture for `thumbnail`. Go through the strips first,
+        ask for the others after. Only transparent pixels need the glass, and thereby the overview, before.
 
         Args:
             um: micrometres a pixel, at least; the nominal scale (NOMINAL_MPP) where the slide tells none.
             multiple: rows of a strip are a multiple of it, but for the last strip.
+            picture_px: the most that `thumbnail` will be asked for; 0: no picture.
 
         Raises:
             SlideError: more than MAX_BAD_TILES tiles are damaged.
         """
         level, shrink = self.level_for(um / (self.scale.x or NOMINAL_MPP))
-        overview = self._overview_from()
-        both = self._sight is None and overview[0] == level
-        done, ready, parts = 0, 0, [[], []]
-        for pictures in self.bands(level, (shrink, overview[1]) if both else (shrink,)):
-            for part, picture in zip(parts, pictures, strict=False):
-                part.append(picture)
-            ready += len(pictures[0])
-            whole = ready // multiple * multiple
+        sources = {"overview": self._overview_from()} if self._sight is None else {}
+        if picture_px and max(self._factor(*self._overview_from())) > self._wanted(picture_px):
+            sources["picture"] = self._picture_from(picture_px)
+        sources = {name: source for name, source in sources.items() if source[0] == level}
+        canvases = {name: self._canvas(*source) for name, source in sources.items()}
+        done, rest = 0, None
+        for rows, *others in self.bands(level, (shrink, *(source[1] for source in sources.values()))):
+            for canvas, other in zip(canvases.values(), others, strict=True):
+                canvas.add(other)
+            rows = rows if rest is None else np.concatenate([rest, rows])
+            whole = len(rows) // multiple * multiple
             if whole:
-                rgba = np.concatenate(parts[0])
-                yield Strip(done, self._on_glass(rgba[:whole]), self._factor(level, shrink))
-                done, ready, parts[0] = done + whole, ready - whole, [rgba[whole:]]
-        if ready:
-            yield Strip(done, self._on_glass(np.concatenate(parts[0])), self._factor(level, shrink))
-        if both:
-            self._see(np.concatenate(parts[1]))
+                yield Strip(done, self._on_glass(rows[:whole]), self._factor(level, shrink))
+            done, rest = done + whole, rows[whole:]
+        if rest is not None and len(rest):
+            yield Strip(done, self._on_glass(rest), self._factor(level, shrink))
+        if "overview" in canvases:
+            self._see(canvases["overview"])
+        if "picture" in canvases:
+            picture = Overview(self._laid(canvases["picture"]), self._factor(*sources["picture"]))
+            self._picture = picture_px, _fit(picture, picture_px)
 
     def read_level(self, level: int, shrink: int = 1) -> Overview:
         """A whole level, each `shrink` x `shrink` pixels averaged, over the glass colour.
@@ -170,21 +183,27 @@ class Slide(SlideFile):
         It is read in blocks, so memory grows with the result alone. Damaged tiles come from the next finer level; those
         of level 0 show the glass colour and are listed in `bad_tiles`.
         """
-        return Overview(self._on_glass(self._whole(level, shrink)), self._factor(level, shrink))
+        return Overview(self._laid(self._whole(level, shrink)), self._factor(level, shrink))
 
     def thumbnail(self, max_px: int) -> Overview:
         """The whole slide with its longer side at most `max_px` pixels."""
-        wanted = max(self.width, self.height) / max_px
         picture = self.overview
-        if max(picture.factor) > wanted:
-            level, _ = self.level_for(wanted)
-            picture = self.read_level(level, max(1, int(wanted / max(self.factors[level]))))
-        h, w = picture.pixels.shape[:2]
-        if max(h, w) <= max_px:
-            return picture
-        size = (max(1, w * max_px // max(h, w)), max(1, h * max_px // max(h, w)))
-        small = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)
-        return Overview(small, (picture.factor[0] * w / size[0], picture.factor[1] * h / size[1]))
+        if max(picture.factor) > self._wanted(max_px):
+            if self._picture is not None and max_px <= self._picture[0]:
+                picture = self._picture[1]
+            else:
+                picture = self.read_level(*self._picture_from(max_px))
+        return _fit(picture, max_px)
+
+    def _wanted(self, max_px: int) -> float:
+        """Level-0 pixels that a pixel of a picture of at most `max_px` spans."""
+        return max(self.width, self.height) / max_px
+
+    def _picture_from(self, max_px: int) -> tuple[int, int]:
+        """(level, shrink) that give a picture of `max_px` pixels or, unless level 0 is smaller, more."""
+        wanted = self._wanted(max_px)
+        level, _ = self.level_for(wanted)
+        return level, max(1, int(wanted / max(self.factors[level])))
 
     def read(self, x: int, y: int, w: int, h: int) -> np.ndarray:
         """Level-0 pixels: RGB uint8 (h, w, 3). Transparent and off-slide pixels take the glass colour.
@@ -202,10 +221,29 @@ class Slide(SlideFile):
     def _factor(self, level: int, shrink: int) -> tuple[float, float]:
         return self.factors[level][0] * shrink, self.factors[level][1] * shrink
 
-    def _whole(self, level: int, shrink: int) -> np.ndarray:
-        return self._some(np.concatenate([part for (part,) in self.bands(level, (shrink,))]), level)
+    def _laid(self, canvas: Canvas) -> np.ndarray:
+        return canvas.rgb if canvas.alpha is None else canvas.over(self.background)
 
-    def _some(self, rgba: np.ndarray, level: int) -> np.ndarray:
-        if not rgba[..., 3].any():
+    def _canvas(self, level: int, shrink: int) -> Canvas:
+        return Canvas(*(-(-side // shrink) for side in self.dimensions[level]))
+
+    def _whole(self, level: int, shrink: int) -> Canvas:
+        canvas = self._canvas(level, shrink)
+        for (rows,) in self.bands(level, (shrink,)):
+            canvas.add(rows)
+        return self._some(canvas, level)
+
+    def _some(self, canvas: Canvas, level: int) -> Canvas:
+        if canvas.alpha is not None and not canvas.alpha.any():
             raise SlideError(f"{self.path.name}: no pixel of level {level} can be read")
-        return rgba
+        return canvas
+
+
+def _fit(picture: Overview, max_px: int) -> Overview:
+    """The picture with its longer side at most `max_px` pixels."""
+    h, w = picture.pixels.shape[:2]
+    if max(h, w) <= max_px:
+        return picture
+    size = (max(1, w * max_px // max(h, w)), max(1, h * max_px // max(h, w)))
+    small = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)
+    return Overview(small, (picture.factor[0] * w / size[0], picture.factor[1] * h / size[1]))

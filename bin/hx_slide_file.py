@@ -8,17 +8,20 @@ decoded for the failure of the whole read.
 import math
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
 import openslide
 
+from hx_bands import release_memory
 from hx_formats import SlideError
+from hx_rgba import Shrinker, resize_rgba
 from hx_scale import number, technical
 
 CACHE_BYTES = 128 << 20  # decoded tiles of one 4096-px block and its neighbours (OpenSlide's own default: 32 MiB)
+LEVEL_CACHE_BYTES = 32 << 20  # those of a level that is read as a whole, at least
 BLOCK_PIXELS = 1 << 22  # read at a time from a level that is read as a whole
 MAX_TILE = 4096  # larger "tiles", whole pictures, are read in pieces
 MIN_SIDE = 20  # level-0 pixels: the smallest patch has 16
@@ -27,66 +30,6 @@ MAX_BAD_TILES = 1000  # each costs opening the file anew; a file with more of th
 
 class TileError(SlideError):
     """A region that stays unreadable after the file was opened anew."""
-
-
-def composite(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """RGBA uint8 (h, w, 4), straight alpha, over a background colour (3,): RGB uint8 (h, w, 3)."""
-    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-    clear = rgba[..., 3] < 255
-    if clear.any():
-        alpha = rgba[clear, 3:].astype(np.uint32)
-        rgb[clear] = (rgba[clear, :3] * alpha + np.asarray(background, np.uint32) * (255 - alpha) + 127) // 255
-    return rgb
-
-
-def resize_rgba(rgba: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """RGBA uint8 (straight alpha) shrunk to `size` (width, height) by area means, colours weighed by their opacity."""
-    small = cv2.resize(rgba, size, interpolation=cv2.INTER_AREA)
-    if small[..., 3].min() == 255:
-        return small
-    small = cv2.resize(np.dstack([composite(rgba, np.zeros(3)), rgba[..., 3]]), size, interpolation=cv2.INTER_AREA)
-    alpha = small[..., 3:].astype(np.float32)
-    small[..., :3] = np.minimum(small[..., :3] * (255 / np.maximum(alpha, 1)), 255).round()
-    return small
-
-
-def shrink_rgba(rgba: np.ndarray, shrink: int) -> np.ndarray:
-    """Means of `shrink` x `shrink` pixels of RGBA uint8; the last row and column go on for blocks that stick out."""
-    if shrink == 1:
-        return rgba
-    bottom, right = -rgba.shape[0] % shrink, -rgba.shape[1] % shrink
-    if bottom or right:
-        rgba = cv2.copyMakeBorder(rgba, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-    return resize_rgba(rgba, (rgba.shape[1] // shrink, rgba.shape[0] // shrink))
-
-
-class Shrinker:
-    """Means of `shrink` x `shrink` pixels of a picture that comes in blocks of any size, row by row of blocks."""
-
-    def __init__(self, shrink: int):
-        self.shrink = shrink
-        self._above: dict[int, np.ndarray] = {}
-        self._left: np.ndarray | None = None
-
-    def add(self, column: int, block: np.ndarray, right: bool, bottom: bool) -> np.ndarray:
-        """What can be told with RGBA block number `column` of a row; right, bottom: it is the last of its row, column.
-
-        The blocks of a row have one height, those of a column one width. Pixels of a mean that needs the next block
-        are kept for it.
-        """
-        if column in self._above:
-            block = np.concatenate([self._above.pop(column), block])
-        rows = len(block) if bottom else len(block) // self.shrink * self.shrink
-        if rows < len(block):
-            self._above[column] = block[rows:].copy()
-        block = block[:rows]
-        if self._left is not None:
-            block = np.concatenate([self._left, block], axis=1)
-        columns = block.shape[1] if right else block.shape[1] // self.shrink * self.shrink
-        self._left = block[:, columns:].copy() if columns < block.shape[1] else None
-        if not rows or not columns:
-            return np.zeros((-(-rows // self.shrink), -(-columns // self.shrink), 4), np.uint8)
-        return shrink_rgba(block[:, :columns], self.shrink)
 
 
 class SlideFile:
@@ -106,6 +49,7 @@ class SlideFile:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._lock = threading.Lock()
+        self._cache = openslide.OpenSlideCache(CACHE_BYTES)
         self._handle = self._open()
         self.properties = technical(self._handle.properties)
         self.vendor = self.properties.get("openslide.vendor", "")
@@ -146,8 +90,22 @@ class SlideFile:
             else:
                 text = f"damaged: {text}"
             raise SlideError(f"{self.path.name}: {text}") from None
-        handle.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
+        handle.set_cache(self._cache)
         return handle
+
+    @contextmanager
+    def _caching(self, capacity: int) -> Iterator[None]:
+        """Keep up to `capacity` bytes of decoded tiles in it, and none of them after it, unless it is left early."""
+        before = self._cache
+        self._set_cache(openslide.OpenSlideCache(capacity))
+        yield
+        self._set_cache(before)
+        release_memory()
+
+    def _set_cache(self, cache: openslide.OpenSlideCache) -> None:
+        with self._lock, suppress(openslide.OpenSlideError):  # a handle that failed is opened anew at the next read
+            self._cache = cache
+            self._handle.set_cache(cache)
 
     def _plain(self, error: Exception) -> str:
         # Messages end up in tables, which are the same wherever the file lies.
@@ -190,14 +148,16 @@ class SlideFile:
         rows = tile_height * max(1, round(BLOCK_PIXELS / width / tile_height))
         columns = tile_width * max(1, BLOCK_PIXELS // (rows * tile_width))
         shrinkers = [Shrinker(shrink) for shrink in shrinks]
-        for top in range(0, height, rows):
-            parts: list[list[np.ndarray]] = [[] for _ in shrinks]
-            for left in range(0, width, columns):
-                block = self._region(level, left, top, min(columns, width - left), min(rows, height - top))
-                last = left + columns >= width, top + rows >= height
-                for part, shrinker in zip(parts, shrinkers, strict=True):
-                    part.append(shrinker.add(left, block, *last))
-            yield [np.concatenate(part, axis=1) for part in parts]
+        # Where pixels of the level lie between tiles of it, a block needs a part of the next row of tiles too.
+        with self._caching(min(max(LEVEL_CACHE_BYTES, 2 * width * tile_height * 4), CACHE_BYTES)):
+            for top in range(0, height, rows):
+                parts: list[list[np.ndarray]] = [[] for _ in shrinks]
+                for left in range(0, width, columns):
+                    block = self._region(level, left, top, min(columns, width - left), min(rows, height - top))
+                    last = left + columns >= width, top + rows >= height
+                    for part, shrinker in zip(parts, shrinkers, strict=True):
+                        part.append(shrinker.add(left, block, *last))
+                yield [np.concatenate(part, axis=1) for part in parts]
 
     def _region(self, level: int, left: int, top: int, w: int, h: int) -> np.ndarray:
         """RGBA (h, w, 4) of a part of a level, in its own pixels; tile by tile where that is damaged."""

@@ -5,14 +5,17 @@ Masks are bool (h, w). Two segmentations: `otsu_mask` is the one of the study th
 measures how far a pixel is from the slide's own glass.
 """
 
+import math
 import uuid
 from functools import partial, reduce
+from itertools import chain
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from hx_artefacts import large_pieces, of_labels, pen_mask
+from hx_artefacts import pen_mask
+from hx_bands import Pieces, by_bands, large_pieces, value_counts
 
 WHITE = np.array([255, 255, 255], np.uint8)
 # Distance from glass, in grey levels, that parts tissue from glass: Otsu's threshold is kept inside this clamp. Uneven
@@ -93,7 +96,7 @@ def otsu_mask(picture: np.ndarray) -> np.ndarray:
     that the rule always finds some.
     """
     blurred = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (51, 51), 0)
-    return blurred < otsu_threshold(np.bincount(blurred.ravel(), minlength=256))
+    return blurred < otsu_threshold(value_counts(blurred))
 
 
 def glass_distance(picture: np.ndarray, glass: np.ndarray) -> np.ndarray:
@@ -114,10 +117,9 @@ def glass_threshold(distance: np.ndarray, glass_seen: bool) -> float | None:
     Otsu on log(1 + distance), where glass and tissue weigh alike however dark the tissue, inside CLAMP. With no glass
     in the picture (`glass_seen` false) one mode means tissue everywhere, so that the test for two modes is left out.
     """
-    distance = distance[:: -(-distance.size // THRESHOLD_PX)]
     logs = np.log1p(distance)
     width = np.log1p(442.0) / 256
-    counts = np.bincount((logs / width).astype(np.uint8).ravel(), minlength=256)
+    counts = value_counts((logs / width).astype(np.uint8))
     cut = float(np.expm1((otsu_threshold(counts) + 1) * width))
     low, high = CLAMP
     below = distance[distance <= cut]
@@ -149,18 +151,27 @@ def glass_mask(picture: np.ndarray, glass: np.ndarray, um: tuple[float, float], 
         um: micrometres that a pixel of the picture spans in x and y.
         glass_seen: False where no glass is in the picture.
     """
-    distance = glass_distance(picture, glass)
-    cut = glass_threshold(distance, glass_seen)
+    every = -(-math.prod(picture.shape[:2]) // THRESHOLD_PX)
+    cut = glass_threshold(glass_distance(picture[::every], glass), glass_seen)
     if cut is None:
-        return np.zeros(distance.shape, bool)
+        return np.zeros(picture.shape[:2], bool)
+
+    def stained(picture: np.ndarray, ink: np.ndarray) -> np.ndarray:
+        lit = reduce(cv2.max, cv2.split(picture)) >= UNSCANNED
+        return (glass_distance(picture, glass) > cut) & lit & ~ink
+
+    def trimmed(picture: np.ndarray, above: np.ndarray, solid: np.ndarray) -> np.ndarray:
+        # A pixel on the edge of solid tissue belongs to it when it lacks half the light of the darkest pixel beside it.
+        beside, distance = np.ones((3, 3), np.uint8), glass_distance(picture, glass)
+        edge = solid & (cv2.erode(above.view(np.uint8), beside) == 0)
+        return above & (~edge | (distance >= 0.5 * cv2.dilate(distance, beside)))
+
     ink = large_pieces(pen_mask(picture, glass, um), STROKE_MM2 / (um[0] * um[1] * 1e-6), 8)
-    ink = cv2.dilate(ink.view(np.uint8), np.ones((5, 5), np.uint8)) > 0  # its soft edge
-    above = (distance > cut) & (reduce(cv2.max, cv2.split(picture)) >= UNSCANNED) & ~ink
-    solid = _solid(above, um)
-    # A pixel on the edge of solid tissue belongs to it when it lacks half the light of the darkest pixel beside it.
-    edge = solid & (cv2.erode(above.view(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    half = distance >= 0.5 * cv2.dilate(distance, np.ones((3, 3), np.uint8))
-    mask = tidy(above & (half | ~edge), solid, um)
+    ink = cv2.dilate(ink.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)  # its soft edge
+    mask = by_bands(stained, 0, picture, ink)
+    solid = _solid(mask, um)
+    mask = by_bands(trimmed, 1, picture, mask, solid)
+    mask = tidy(mask, solid, um)
     if ink.any():
         mask |= ink & _closed(mask, np.ones([2 * round(STROKE_UM / side) + 1 for side in um[::-1]], np.uint8))
     return mask
@@ -172,15 +183,23 @@ def _disc(um: tuple[float, float]) -> np.ndarray:
 
 def _solid(mask: np.ndarray, um: tuple[float, float]) -> np.ndarray:
     """The part of the mask that is wider than 2 GAP_UM: not the thin walls of fat cells, nor fibres."""
-    return cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, _disc(um)) > 0
+    disc = _disc(um)
+    return by_bands(lambda part: _morphed(part, cv2.MORPH_OPEN, disc), len(disc) - 1, mask)
 
 
 def _closed(mask: np.ndarray, element: np.ndarray) -> np.ndarray:
     # A closing at the border takes what lies outside for tissue unless there is a margin of glass.
     rows, columns = (side // 2 for side in element.shape)
-    padded = np.pad(mask.view(np.uint8), [(rows, rows), (columns, columns)])
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, element)
-    return closed[rows:, columns:][: mask.shape[0], : mask.shape[1]] > 0
+
+    def closed(part: np.ndarray) -> np.ndarray:
+        padded = np.pad(part, [(rows, rows), (columns, columns)])
+        return _morphed(padded, cv2.MORPH_CLOSE, element)[rows:, columns:][: part.shape[0], : part.shape[1]]
+
+    return by_bands(closed, 2 * rows, mask)
+
+
+def _morphed(mask: np.ndarray, operation: int, element: np.ndarray) -> np.ndarray:
+    return cv2.morphologyEx(mask.view(np.uint8), operation, element).view(bool)
 
 
 def tidy(mask: np.ndarray, solid: np.ndarray, um: tuple[float, float]) -> np.ndarray:
@@ -189,23 +208,41 @@ def tidy(mask: np.ndarray, solid: np.ndarray, um: tuple[float, float]) -> np.nda
     A hole of a fat cell's size in solid tissue is a tear or a vessel and stays; between thin walls it is a fat cell.
     """
     mm2 = um[0] * um[1] * 1e-6
-    kept = large_pieces(_closed(large_pieces(mask, 4, 8), _disc(um)), SPECK_MM2 / mm2, 8)
-    kept = ~large_pieces(~kept, HOLE_MM2 / mm2, 4)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((~kept).view(np.uint8), connectivity=4)
-    near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))  # exact up to 16 million holes
-    rim = (near > 0) & kept
-    around, dense = (np.bincount(near[where].astype(np.int32), minlength=count) for where in (rim, rim & solid))
-    cell = (stats[:, cv2.CC_STAT_AREA] < FAT_CELL_MM2 / mm2) & (dense < 0.5 * around)
+    mask = large_pieces(_closed(large_pieces(mask, 4, 8), _disc(um)), SPECK_MM2 / mm2, 8)
+    mask = ~large_pieces(~mask, HOLE_MM2 / mm2, 4)
+    holes = Pieces(~mask, 4)
+    around, dense = _rims(holes, mask, solid)
+    cell = (holes.area < FAT_CELL_MM2 / mm2) & (dense < 0.5 * around)
     cell[0] = False
-    return kept | of_labels(cell, labels)
+    mask |= holes.mask(cell)
+    return mask
+
+
+def _rims(holes: Pieces, mask: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """Pixels of the mask around each hole, and how many of them are solid: int64 (2, count).
+
+    A pixel between two holes is counted with the later one.
+    """
+    count, top = len(holes.area), 0
+    around, dense = np.zeros((2, count), np.int64)
+    outside = np.zeros((1, mask.shape[1]), np.float32)
+    held = outside
+    # cv2 dilates no int32; float32 holds up to 16 million holes exactly.
+    for numbers in chain((numbers for _, numbers in holes.bands()), [outside]):
+        held = np.concatenate([held, numbers.astype(np.float32)])
+        rows = slice(top, top + len(held) - 2)
+        near = cv2.dilate(held, np.ones((3, 3), np.uint8))[1:-1].astype(np.int32)
+        rim = (near > 0) & mask[rows]
+        around += np.bincount(near[rim], minlength=count)
+        dense += np.bincount(near[rim & solid[rows]], minlength=count)
+        top, held = rows.stop, held[-2:]
+    return np.stack([around, dense])
 
 
 def outlines(mask: np.ndarray, factor: tuple[float, float]) -> list[Outline]:
     """Pieces of the mask as polygons in level-0 pixels, from top to bottom; `factor` is level-0 pixels a mask pixel."""
-    # Twice the size: a ring runs through pixel centres, which would make a one-pixel piece a point.
-    double = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
-    rings, tree = cv2.findContours(double, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    pieces = Pieces(mask, 8)
+    numbers = pieces.numbers()
     scale = np.array(factor) / 2
 
     def level0(ring: np.ndarray) -> np.ndarray:
@@ -214,16 +251,19 @@ def outlines(mask: np.ndarray, factor: tuple[float, float]) -> list[Outline]:
         return np.concatenate([points, points[:1]])
 
     found = []
-    for i, ring in enumerate(rings):
-        if tree[0, i, 3] >= 0:
-            continue
-        holes, child = [], tree[0, i, 2]
+    for i, (left, top, right, bottom) in enumerate(pieces.box[1:].tolist(), 1):
+        # Twice the size: a ring runs through pixel centres, which would make a one-pixel piece a point.
+        piece = (numbers[top:bottom, left:right] == i).view(np.uint8)
+        piece = cv2.resize(piece, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        rings, tree = cv2.findContours(piece, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(2 * left, 2 * top))
+        # The piece is one, its holes are the others.
+        (outer,) = np.flatnonzero(tree[0, :, 3] < 0)
+        holes, child = [], tree[0, outer, 2]
         while child >= 0:
             holes.append(level0(rings[child]))
             child = tree[0, child, 0]
-        x, y = ring[0, 0]
-        area = int(stats[labels[y // 2, x // 2], cv2.CC_STAT_AREA])
-        found.append(((y, x), Outline(level0(ring), holes, area)))
+        x, y = rings[outer][0, 0]
+        found.append(((y, x), Outline(level0(rings[outer]), holes, int(pieces.area[i]))))
     return [outline for _, outline in sorted(found, key=lambda pair: pair[0])]
 
 

@@ -1,264 +1,212 @@
 #!/usr/bin/env python3
-"""From GTEx files as downloaded to a samplesheet and covariates, with every slide's join on record.
+"""From GTEx files as downloaded to a samplesheet, covariates and pathology, with every slide's join on record.
 
-Slide lists are known by their header: the portal's histology CSV (Tissue Sample ID, Tissue), tables of slide-level
-features (Image, tissue), or a list without header (slide id, blank, tissue).
+What a file is, is read off its header: expression (GCT, Parquet), sample attributes, subject phenotypes, tissue
+changes, the portal's histology table, lists of slides (a table with Image and tissue, or lines of slide id, blank,
+tissue). The slides are those of --slides, else the files of --found, else those of lists, else of the histology table.
 """
 
-import re
 import sys
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from hx_cli import DataError, Faults, command, log, parser, preview
-from hx_covariates import read_covariates, rna_annotation, rna_rin
-from hx_expression import sample_names
-from hx_io import atomic, read_text, write_tsv
-from hx_join import (
-    dropped_table,
-    gathered,
-    gtex_donor,
-    gtex_piece,
-    match_expression,
-    one_rna_per_donor,
-    piece_keys,
-    read_keys,
-    tissue_id,
+from hx_formats import READABLE_SUFFIXES
+from hx_gtex_files import (
+    ATTRIBUTES,
+    CHANGES,
+    EXPRESSION,
+    HISTOLOGY,
+    LIST,
+    SUBJECTS,
+    GtexFile,
+    gtex_files,
+    of_role,
 )
-
-STAGE = "prepare_gtex"
-REPORT_COLUMNS = (
-    "slide", "tissue", "key", "rule", "SAMPID", "others", "SUBJID", "SMTSD", "status", "reason", "file", "row"
-)  # fmt: skip
-# SEX and DTHHRDY of SubjectPhenotypesDS, by GTEx's data dictionary; DTHHRDY stays a number: it is ordinal.
-SEX = {"1": "male", "2": "female"}
-# Releases before v7 say GENDER; `donor` is our name for SUBJID.
-SUBJECT_COLUMNS = {"donor": ("donor",), "sex": ("SEX", "GENDER"), "age": ("AGE",), "hardy": ("DTHHRDY",)}
-BRACKET = re.compile(r"^(\d+)-(\d+)\Z")
-# Sample attributes that are ids, free text or already used by the join.
-NOT_COVARIATES = ("SAMPID", "SMTS", "SMTSD", "SMUBRID", "SMUBRTRM", "SMPTHNTS", "SMAFRZE")
+from hx_gtex_join import REPORT_COLUMNS, RnaSamples, covariate_table, join_slides, losses, rna_samples
+from hx_gtex_slides import found_slides, listed_slides, slide_list, slide_name
+from hx_gtex_tables import donors_of, read_attributes, read_changes, read_histology, read_subjects
+from hx_io import atomic, read_text, write_tsv
+from hx_join import gathered, gtex_piece, piece_keys
+from hx_pathology import annotate, contradictions
 
 
-def slide_list(path: str) -> pd.DataFrame:
-    """Read one list of slides: sample (id as listed), tissue, file, row; text.
-
-    Raises:
-        DataError: none of the lists that are known.
-    """
-    lines = read_text(path).split("\n")
-    if gtex_donor(lines[0]):
-        rows = [(number, *line.strip().split(None, 1)) for number, line in enumerate(lines, start=1) if line.strip()]
-        short = [row for row in rows if len(row) < 3]
-        if short:
-            fix = "has no tissue: a slide id, a blank and the tissue are expected"
-            raise DataError(*(f"{path}, row {number}: {name} {fix}" for number, name in short))
-        listed = pd.DataFrame(rows, columns=["row", "sample", "tissue"]).assign(file=path)
-        return listed[["sample", "tissue", "file", "row"]]
-    keys = read_keys(path)
-    lacking = {"sample", "tissue"} - set(keys)
-    if lacking:
-        raise DataError(
-            f"{path}, row 1: no column of {' and '.join(sorted(lacking))}s: expected are Tissue Sample ID and Tissue, "
-            "or Image and tissue, or lines of slide id, blank, tissue"
-        )
-    return keys[["sample", "tissue"]].assign(file=path, row=keys.index + 2)
+def slide_files(path: str | None) -> list[str]:
+    """Slide files among the paths that a text file lists, one a line; what is no slide is logged as not used."""
+    paths = [line.strip() for line in read_text(path).split("\n") if line.strip()] if path else []
+    suffixes = tuple(suffix for suffix in READABLE_SUFFIXES if suffix != ".dcm")
+    slides = [name for name in paths if name.lower().endswith(suffixes)]
+    for name in sorted(set(paths) - set(slides)):
+        log.info("not used: %s: neither a slide nor a table", PurePosixPath(name).name)
+    return slides
 
 
-def slide_name(listed: str) -> str:
-    """Portal id of a slide as it is listed: without folder, extension and suffixes; '' when it is no GTEx slide."""
-    return gtex_piece(PurePosixPath(listed).name)
-
-
-def join_slides(
-    listed: pd.DataFrame, columns: list[str], rin: dict[str, float], rna_tissue: dict[str, str]
-) -> pd.DataFrame:
-    """Join listed slides with RNA samples by piece.
-
-    Args:
-        listed: sample, tissue, file, row (of slide_list, all lists).
-        columns, rin, rna_tissue: as in match_expression.
-
-    Returns:
-        REPORT_COLUMNS, a row a listed row, in their order: status kept or dropped, reason ('' when kept). SAMPID is the
-        RNA sample of the donor and tissue (all its slides share one), `others` those that fitted but lost.
-    """
-    slides = listed.reset_index(drop=True).assign(slide=listed["sample"].map(slide_name).to_numpy())
-    slides["sample"] = slides["slide"]
-    slides["tissue_id"] = slides["tissue"].map(tissue_id)
-    slides["donor"] = slides["slide"].map(gtex_donor)
-    reason = pd.Series("", index=slides.index)
-    reason[slides["slide"] == ""] = "no GTEx slide id (GTEX-donor-piece)"
-    reason[(reason == "") & (slides["tissue_id"] == "")] = "no tissue"
-    # Blocks that share RNA must agree: of two tissues one is wrong, and nothing here says which.
-    piece = slides["slide"].map(lambda name: piece_keys(name)[-1] if name else "")
-    named = pd.DataFrame({"piece": piece, "tissue_id": slides["tissue_id"]})[reason == ""].drop_duplicates()
-    disagreeing = piece.isin(named["piece"][named["piece"].duplicated()])
-    reason[(reason == "") & disagreeing] = "tissue conflict: the slide lists give this piece two tissues"
-    repeated = (reason == "") & slides.duplicated(["slide", "tissue_id"])
-    reason[repeated] = "listed before"
-    matches = match_expression(slides, columns, rin, rna_tissue)
-    # Only pieces count here: a slide id or donor that happens to be a column is no RNA sample of GTEx.
-    conflict = matches["reason"].str.startswith("tissue conflict")
-    unmatched = (reason == "") & ~matches["rule"].str.startswith("piece")
-    reason[unmatched] = matches["reason"].where(conflict, "no RNA sample of this piece")[unmatched]
-    kept = slides[reason == ""]
-    chosen = one_rna_per_donor(kept.assign(rna=matches["rna"][kept.index]), rin).reindex(slides.index).fillna("")
-    others = [
-        ";".join(name for name in names if name != rna)
-        for names, rna in zip(matches["candidates"], chosen, strict=True)
-    ]
-    return pd.DataFrame({
-        "slide": slides["slide"].where(slides["slide"] != "", listed["sample"].to_numpy()),
-        "tissue": slides["tissue"],
-        "key": piece,
-        "rule": matches["rule"].where(reason == "", ""),
-        "SAMPID": chosen,
-        "others": others,
-        "SUBJID": slides["donor"],
-        "SMTSD": [rna_tissue.get(name, "") for name in chosen],
-        "status": ["dropped" if why else "kept" for why in reason],
-        "reason": reason,
-        "file": slides["file"].map(lambda name: Path(name).name),
-        "row": slides["row"],
-    })[list(REPORT_COLUMNS)]  # fmt: skip
-
-
-def losses(report: pd.DataFrame) -> pd.DataFrame:
-    """dropped.tsv: a row a listed slide that is not kept, and a row a donor x tissue that has no slide left."""
-    gone = report[report["status"] == "dropped"]
-    rows = [(slide, "slide", why) for slide, why in zip(gone["slide"], gone["reason"], strict=True)]
-    kept = set(zip(*(report.loc[report["status"] == "kept", c] for c in ("SUBJID", "tissue")), strict=True))
-    absent: dict[tuple[str, str], dict[str, None]] = {}
-    for donor, tissue, why in zip(gone["SUBJID"], gone["tissue"], gone["reason"], strict=True):
-        if donor and (donor, tissue) not in kept:
-            absent.setdefault((donor, tissue), {})[why] = None
-    rows += [(donor, "donor", f"{tissue}: {preview(whys, 3)}") for (donor, tissue), whys in absent.items()]
-    return dropped_table(rows, STAGE)
-
-
-def midpoint(age: str) -> str:
-    """Age in years: the middle of a bracket ('60-69' -> '64.5'), an exact age as it is."""
-    bracket = BRACKET.match(age)
-    return f"{(int(bracket[1]) + int(bracket[2])) / 2:g}" if bracket else age
-
-
-def donor_covariates(subjects: pd.DataFrame, path: str) -> pd.DataFrame:
-    """donor, sex (male, female), age (years), hardy (0-4) of SubjectPhenotypesDS of any release; text.
-
-    Raises:
-        DataError: a column is missing, or a value that the data dictionary does not know.
-    """
-    names = {name: next((c for c in choices if c in subjects), "") for name, choices in SUBJECT_COLUMNS.items()}
-    lacking = [name for name, column in names.items() if not column]
-    if lacking:
-        raise DataError(
-            f"{path}, row 1: no column of {preview(lacking)} among {preview(subjects.columns, 10)}: "
-            "SUBJID, SEX (or GENDER), AGE and DTHHRDY are expected"
-        )
-    table = pd.DataFrame({name: subjects[column].str.strip() for name, column in names.items()})
-    faults = Faults()
-    known = {
-        "sex": lambda text: text.lower() in {*SEX, *SEX.values()},
-        "age": lambda text: bool(BRACKET.match(text) or re.fullmatch(r"\d+(\.\d+)?", text)),
-        "hardy": lambda text: text in set("01234"),
-    }
-    for column, right in known.items():
-        for row, text in enumerate(table[column], start=2):
-            if text and not right(text):
-                faults.add(f"{path}, row {row}: {names[column]} {text!r} is no value GTEx knows: mend or blank it")
-    twice(table["donor"], path, faults)
-    faults.stop()
-    table["sex"] = table["sex"].str.lower().replace(SEX)
-    table["age"] = table["age"].map(midpoint)
-    return table
-
-
-def twice(ids: pd.Series, path: str, faults: Faults) -> None:
-    """Add a fault for each id that stands in several rows of a table."""
-    repeated = ids[ids.duplicated(keep=False)]
-    for name, part in repeated.groupby(repeated):
-        faults.add(f"{path}, rows {preview(part.index + 2)}: {name} stands more than once: keep one row")
-
-
-def covariate_table(report: pd.DataFrame, donors: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame:
-    """Covariates of the kept slides: a row a donor; with sample attributes a row a slide, those of its RNA sample too.
-
-    Donors and RNA samples stand once each in `donors` and `attributes`.
-    """
+def report_slides(report: pd.DataFrame) -> None:
+    """Log what was kept, by tissue and by rule, and what a reader should look at."""
     kept = report[report["status"] == "kept"]
-    known = donors.set_index("donor")
-    absent = sorted(set(kept["SUBJID"]) - set(known.index))
-    if absent:
-        message = "%d donors are not in the subject phenotypes, their covariates stay blank: %s"
-        log.warning(message, len(absent), preview(absent))
-    if attributes is None:
-        names = sorted(set(kept["SUBJID"]))
-        return known.reindex(names).fillna("").rename_axis("donor").reset_index()
-    of_sample = attributes.set_index("rna_sample")
-    of_sample = of_sample.drop(columns=[c for c in (*NOT_COVARIATES, "tissue") if c in of_sample])
-    kept = kept.sort_values("slide")
-    parts = [
-        kept[["slide", "SUBJID"]].set_axis(["sample", "donor"], axis=1).reset_index(drop=True),
-        known.reindex(kept["SUBJID"]).fillna("").reset_index(drop=True),
-        of_sample.reindex(kept["SAMPID"]).fillna("").reset_index(drop=True),
-    ]
-    return pd.concat(parts, axis=1)
+    for tissue, part in report.groupby("tissue"):
+        mine = part[part["status"] == "kept"]
+        counts = len(part), len(mine), mine["SUBJID"].nunique()
+        log.info("%s: %d slides listed, %d kept, %d donors", tissue or "no tissue", *counts)
+    for rule, part in kept.groupby("rule"):
+        log.info("joined by %s: %d slides of %d donors", rule, len(part), part["SUBJID"].nunique())
+    shared = kept[kept["siblings"] != ""]
+    if len(shared):
+        message = "%d pieces have several slides (%d), all kept as slides of one donor and tissue: %s"
+        log.info(message, shared["key"].nunique(), len(shared), preview(shared["slide"]))
+    conflicting = report[report["reason"].str.startswith("tissue conflict")]
+    if len(conflicting):
+        log.warning("%d slides left out for a tissue conflict: %s", len(conflicting), preview(conflicting["slide"]))
+
+
+def samplesheet(report: pd.DataFrame) -> pd.DataFrame:
+    """The kept slides as rows of a samplesheet; a slide that is only listed is expected at slides/<sample>.svs."""
+    kept = report[report["status"] == "kept"]
+    sheet = pd.DataFrame({
+        "sample": kept["slide"],
+        "donor": kept["SUBJID"],
+        "tissue": kept["tissue"],
+        "slide": kept["path"].where(kept["path"] != "", "slides/" + kept["slide"] + ".svs"),
+        "rna_sample": kept["SAMPID"],
+    })  # fmt: skip
+    return sheet.sort_values(["tissue", "sample"])
+
+
+def annotations(sheet: pd.DataFrame, histology: pd.DataFrame, least: int) -> dict[str, pd.DataFrame]:
+    """What pathologists wrote of the slides of a samplesheet: annotations, their counts, their contradictions.
+
+    A slide without a row of its own takes that of its sibling block; `annotated_slide` names the row's slide.
+    """
+    names = histology["sample"].map(slide_name)
+    row_of = dict(zip(names[::-1], histology.index[::-1], strict=True))
+    pairs = [(s, next((row_of[k] for k in piece_keys(s) if k in row_of), None)) for s in sorted(sheet["sample"])]
+    pairs = [pair for pair in pairs if pair[1] is not None]
+    rows = histology.loc[[row for _, row in pairs]]
+    table, counts = annotate(rows["categories"].tolist(), rows["notes"].tolist(), least)
+    table.insert(0, "sample", [sample for sample, _ in pairs])
+    table.insert(1, "annotated_slide", rows["sample"].tolist())
+    against = contradictions(table["sample"], rows["categories"], rows["tissue"], rows["notes"])
+    log.info("%d of %d slides have pathology notes or categories", len(table), len(sheet))
+    for row in against.itertuples():
+        log.warning("%s: %s: %s", row.sample, row.reason, row.text)
+    return {"annotations": table, "annotation_counts": counts, "annotation_conflicts": against}
+
+
+def read_tables(files: list[GtexFile], slides: list[str]) -> tuple:
+    """Content of the files: lists of --slides, lists of the folder, subjects, attributes, changes, histology.
+
+    Raises:
+        DataError: faults of all files at once.
+    """
+    faults = Faults()
+
+    def single(role: str, read: Callable):
+        for path in of_role(files, role):
+            with gathered(faults):
+                return read(path)
+        return None
+
+    def lists(paths: list[str]) -> list[pd.DataFrame]:
+        found = []
+        for path in sorted(paths):
+            with gathered(faults):
+                found.append(slide_list(path))
+                log.info("%s lists %d slides", path, len(found[-1]))
+        return found
+
+    asked, listed = lists(slides), lists(of_role(files, LIST))
+    subjects, attributes = single(SUBJECTS, read_subjects), single(ATTRIBUTES, read_attributes)
+    changes, histology = single(CHANGES, read_changes) or {}, read_histology([])
+    with gathered(faults):
+        histology = read_histology(of_role(files, HISTOLOGY))
+    faults.stop()
+    return asked, listed, subjects, attributes, changes, histology
+
+
+def check_inputs(files: list[GtexFile], has_slides: bool, donor_tissue: bool) -> None:
+    """Raise DataError, with all faults, where files lack that a join cannot do without."""
+    faults = Faults()
+    roles = {found.role for found in files}
+    seen = f"of {len(files)} files" if files else "no file was given"
+    if EXPRESSION not in roles:
+        faults.add(f"{seen}, none is an expression file: put the GCT or Parquet file of a release there")
+    if not roles & {SUBJECTS, HISTOLOGY}:
+        faults.add(f"{seen}, none tells donors: put SubjectPhenotypesDS there (or the portal's histology table)")
+    if not has_slides and not roles & {LIST, HISTOLOGY}:
+        faults.add(f"{seen}, none names slides: put slides into slides/, a list of slides there, or give --features")
+    if donor_tissue and ATTRIBUTES not in roles:
+        faults.add("joining by donor and tissue needs the tissue of RNA samples: put SampleAttributesDS there")
+    faults.stop()
 
 
 @command
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--expression", nargs="+", required=True, help="GTEx expression files; only their headers are read")
-    add("--subjects", required=True, help="SubjectPhenotypesDS as downloaded")
-    add("--attributes", help="SampleAttributesDS as downloaded: RIN decides between aliquots, tissues are compared")
-    add("--slides", nargs="+", required=True, help="lists of slides")
+    add("--files", nargs="+", default=[], help="files of the download; what each is, is read off its header")
+    add("--expression", nargs="+", default=[], help="expression files to use, in place of those among --files")
+    add("--slides", nargs="+", default=[], help="lists of the slides to use: tables of features, or lists")
+    add("--found", help="text file: paths of slide files and of other files of the folder, one a line")
+    add(
+        "--donor-tissue",
+        action="store_true",
+        help="slides whose piece has no RNA take the donor's only one of the tissue",
+    )
+    add("--min-notes", type=int, default=10, help="notes that a word must stand in to become an annotation")
     add("--outdir", type=Path, default=Path("."), help="where the tables go")
     args = arguments.parse_args(argv)
 
-    faults, columns, lists = Faults(), [], []
-    donors, attributes = None, {}
-    for path in sorted(args.expression):
-        with gathered(faults):
-            columns += sample_names(path)
-    for path in sorted(args.slides):
-        with gathered(faults):
-            lists.append(slide_list(path))
+    faults, files = Faults(), []
+    found = slide_files(args.found)
     with gathered(faults):
-        donors = donor_covariates(read_covariates([args.subjects])[args.subjects], args.subjects)
+        files = gtex_files(args.files, args.expression)
     with gathered(faults):
-        attributes = read_covariates([args.attributes]) if args.attributes else {}
-        if args.attributes:
-            if "rna_sample" not in attributes[args.attributes]:
-                raise DataError(f"{args.attributes}, row 1: no column SAMPID: give SampleAttributesDS as downloaded")
-            twice(attributes[args.attributes]["rna_sample"], args.attributes, faults)
+        check_inputs(files, bool(found or args.slides), args.donor_tissue)
+    with gathered(faults):
+        asked, lists, subjects, attributes, changes, histology = read_tables(files, args.slides)
     faults.stop()
 
-    report = join_slides(
-        pd.concat(lists, ignore_index=True), columns, rna_rin(attributes), rna_annotation(attributes, "tissue")
-    )
-    kept = report[report["status"] == "kept"]
-    if kept.empty:
+    columns = [name for part in files if part.role == EXPRESSION for name in part.samples]
+    rna = rna_samples(columns, attributes, changes)
+    listed = slides_at_hand(asked, found, lists, histology, rna)
+    claims = pd.concat([part[["sample", "tissue"]] for part in (listed, histology, *lists)], ignore_index=True)
+    report = join_slides(listed, claims, rna, args.donor_tissue)
+    report_slides(report)
+    if not (report["status"] == "kept").any():
+        reasons = preview(report["reason"].value_counts().index, 3)
         raise DataError(
-            f"no slide of {preview(args.slides)} has an RNA sample: slides are {preview(report['slide'], 3)}, "
-            f"expression columns {preview(columns, 3)}: give the files of one GTEx release"
+            f"no slide has an RNA sample ({reasons}): slides are {preview(report['slide'], 3)}, expression columns "
+            f"{preview(columns, 3)}: give the files of one GTEx release"
         )
-    sheet = pd.DataFrame({
-        "sample": kept["slide"],
-        "donor": kept["SUBJID"],
-        "tissue": kept["tissue"],
-        "slide": "slides/" + kept["slide"] + ".svs",
-        "rna_sample": kept["SAMPID"],
-    }).sort_values(["tissue", "sample"])  # fmt: skip
-    with atomic(args.outdir / "samplesheet.csv") as temporary:
-        sheet.to_csv(temporary, index=False, lineterminator="\n")
-    write_tsv(covariate_table(report, donors, attributes.get(args.attributes)), args.outdir / "covariates.tsv")
-    write_tsv(report, args.outdir / "join_report.tsv")
-    write_tsv(losses(report), args.outdir / "gtex.dropped.tsv")
-    for tissue, part in report.groupby("tissue"):
-        mine = part[part["status"] == "kept"]
-        log.info("%s: %d slides listed, %d kept, %d donors", tissue, len(part), len(mine), mine["SUBJID"].nunique())
+    write_outputs(report, covariate_table(report, donors_of(subjects, histology), attributes), args.outdir)
+    roles = [(part.name, part.role or "not used", part.note) for part in files]
+    write_tsv(pd.DataFrame(roles, columns=["file", "role", "note"]), args.outdir / "gtex_files.tsv")
+    if len(histology):
+        for name, table in annotations(samplesheet(report), histology, args.min_notes).items():
+            write_tsv(table, args.outdir / f"{name}.tsv")
+
+
+def slides_at_hand(
+    asked: list[pd.DataFrame], found: list[str], lists: list[pd.DataFrame], histology: pd.DataFrame, rna: RnaSamples
+) -> pd.DataFrame:
+    """Slides (LISTED): those asked for, with the files that are there; else files; else what is listed."""
+    if not asked and found:
+        by_piece = {gtex_piece(column): tissue for column, tissue in sorted(rna.tissue.items(), reverse=True)}
+        return found_slides(found, lists, histology, by_piece)
+    listed = listed_slides(asked or lists, histology)
+    paths = {slide_name(path): path for path in sorted(found, reverse=True)}
+    return listed.assign(path=[paths.get(slide_name(name), "") for name in listed["sample"]])
+
+
+def write_outputs(report: pd.DataFrame, covariates: pd.DataFrame, outdir: Path) -> None:
+    """samplesheet.csv, covariates.tsv, join_report.tsv, gtex.dropped.tsv."""
+    with atomic(outdir / "samplesheet.csv") as temporary:
+        samplesheet(report).to_csv(temporary, index=False, lineterminator="\n")
+    write_tsv(covariates, outdir / "covariates.tsv")
+    write_tsv(report[list(REPORT_COLUMNS)], outdir / "join_report.tsv")
+    write_tsv(losses(report), outdir / "gtex.dropped.tsv")
 
 
 if __name__ == "__main__":

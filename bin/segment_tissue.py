@@ -8,6 +8,7 @@ one that cannot be read is a row too, not a failure. Artefacts (pen, blur, fold)
 
 import argparse
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from hx_artefacts import artefact_masks, focus, sharpness_bands, stain_means
+from hx_bands import release_memory, value_counts
 from hx_cli import command, log, parser, preview
 from hx_formats import SlideError
 from hx_grid import Grid, patch_fractions, patch_grid, thin, write_patches
@@ -149,10 +151,11 @@ def _measure(
         raise SlideError(str(error)) from None
     # Before the overview, which comes from the same pixels where the file has no smaller ones.
     cell = round(BLUR_CELL_UM / FINE_UM)
-    bands = sharpness_bands((strip.pixels for strip in slide.strips(FINE_UM, cell)), cell)
+    bands = sharpness_bands((strip.pixels for strip in slide.strips(FINE_UM, cell, FIGURE_PX)), cell)
     outline = args.slide_dir / row["tissue_geojson"] if row["tissue_geojson"] else None
     method = "geojson" if outline else args.segmentation
     mask, factor = tissue_mask(slide, args.segmentation, outline)
+    release_memory()
     rule = args.patch_rule, args.min_tissue
     grids = [patch_grid(mask, factor, size, side, *rule, name) for name, side in sides.items()]
     training = cut_training(
@@ -161,19 +164,22 @@ def _measure(
     )  # fmt: skip
     grids = [thin(grid, args.max_patches, args.seed, sample) for grid in grids]
 
-    picture = slide.overview
-    small = cv2.resize(mask.view(np.uint8), picture.pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    picture, small = slide.overview, mask
+    if mask.shape != picture.pixels.shape[:2]:
+        small = cv2.resize(mask.view(np.uint8), picture.pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST).view(bool)
     artefacts = artefact_masks(picture.pixels, bands, small, slide.background, pixel_um(slide, picture.factor))
-    shares = {name: float(flag.sum() / small.sum()) if small.any() else np.nan for name, flag in artefacts.items()}
+    del bands  # large, and held by `artefacts` as long as they are needed
+    shares, flags = _flagged(artefacts, small, picture.factor, size, grids)
+    release_memory()
+    counts = np.stack([value_counts(picture.pixels[..., channel], small) for channel in range(3)])
+    colour = counts @ np.arange(256) / counts[0].sum() if small.any() else np.full(3, np.nan)
     sharpness = measure_focus(slide, mask, factor, args.seed, sample)
-    for grid in grids if any(len(grid.coords) for grid in grids) else []:
+    for grid, of_grid in zip(grids, flags, strict=True) if any(len(grid.coords) for grid in grids) else []:
         path = args.outdir / size_folder(grid.name) / "patches" / f"{sample}_patches.h5"
-        flags = {f"{name}_fraction": _of_patches(flag, picture.factor, size, grid) for name, flag in artefacts.items()}
-        write_patches(path, grid, patch_attributes(slide, sample, grid, method, args), **flags)
+        write_patches(path, grid, patch_attributes(slide, sample, grid, method, args), **of_grid)
     pixel_mm2 = mpp**2 * 1e-6 if mpp else None
     _write_pictures(slide, sample, mask, factor, grids, pixel_mm2, args.outdir)
     area = float(patch_fractions(mask, factor, size, max(size)).sum()) * max(size) ** 2
-    colour = picture.pixels[small].mean(axis=0) if small.any() else np.full(3, np.nan)
     return _status(slide, mask, grids, shares) | {
         "width": slide.width,
         "height": slide.height,
@@ -190,10 +196,26 @@ def _measure(
         "glass": "#" + slide.background.tobytes().hex(),
         "glass_source": slide.background_source,
         **dict(zip(("red", "green", "blue"), colour, strict=True)),
-        **stain_means(picture.pixels, small, slide.background),
+        **stain_means(counts, slide.background),
         "focus": sharpness,
         **{f"{name}_fraction": value for name, value in shares.items()},
     }, training
+
+
+def _flagged(
+    artefacts: Iterable[tuple[str, np.ndarray]],
+    tissue: np.ndarray,
+    factor: tuple[float, float],
+    slide_size: tuple[int, int],
+    grids: list[Grid],
+) -> tuple[dict[str, float], list[dict[str, np.ndarray]]]:
+    """Of each artefact its share of the tissue's area, and of each grid the share of every patch that is flagged."""
+    shares, flags = {}, [{} for _ in grids]
+    for name, flag in artefacts:
+        shares[name] = float(flag.sum() / tissue.sum()) if tissue.any() else np.nan
+        for of_grid, grid in zip(flags, grids, strict=True):
+            of_grid[f"{name}_fraction"] = _of_patches(flag, factor, slide_size, grid)
+    return shares, flags
 
 
 def _of_patches(flag: np.ndarray, factor: tuple[float, float], slide_size: tuple[int, int], grid: Grid) -> np.ndarray:
@@ -228,12 +250,13 @@ def _write_pictures(
     pixel_mm2: float | None,
     outdir: Path,
 ) -> None:
-    write_jpeg(outdir / "thumbnails" / f"{sample}.jpg", draw_grid(slide.thumbnail(THUMBNAIL_PX), mask, factor, grids))
+    with atomic(outdir / "masks" / f"{sample}.png") as temporary:
+        temporary.write_bytes(cv2.imencode(".png", mask.view(np.uint8) * 255)[1].tobytes())
     figure = figure_2(slide.thumbnail(FIGURE_PX), mask, factor, grids, slide.scale.x)
     if figure is not None:
         write_jpeg(outdir / "figures" / f"{sample}.figure2.jpg", figure)
-    with atomic(outdir / "masks" / f"{sample}.png") as temporary:
-        temporary.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+    release_memory()
+    write_jpeg(outdir / "thumbnails" / f"{sample}.jpg", draw_grid(slide.thumbnail(THUMBNAIL_PX), mask, factor, grids))
     write_json(geojson(sample, mask, factor, pixel_mm2), outdir / "geojson" / f"{sample}.geojson")
 
 

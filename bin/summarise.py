@@ -14,6 +14,7 @@ import pandas as pd
 import hx_association_sections
 import hx_classifier_sections
 import hx_cohort_sections
+import hx_expression_sections
 import hx_feature_sections
 import hx_report as report
 import hx_sections as sections
@@ -29,10 +30,16 @@ from hx_slide_sections import slide_sections
 
 MATCHING = ["tissue", "tissue_id", "slides", "slides_usable", "donors", "matched_donors", "donors_kept", "rule"]
 STATUS = ["sample", "tissue_id", "status", "reason"]
-SECTIONS = (hx_classifier_sections, hx_feature_sections, hx_cohort_sections, hx_association_sections)
+SECTIONS = (
+    hx_classifier_sections,
+    hx_feature_sections,
+    hx_cohort_sections,
+    hx_expression_sections,
+    hx_association_sections,
+)
 TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
 # Published by their stages for the whole cohort; no need of a copy.
-ONLY_SHOWN = ("covariate_summary", "covariates_by_tissue", "exclusions", "annotations")
+ONLY_SHOWN = ("covariate_summary", "covariates_by_tissue", "exclusions", "annotations", "hidden_factors")
 TOP_GENES = 1000  # rows of summary/top_genes.tsv for each tissue
 
 
@@ -123,6 +130,7 @@ def main(argv: list[str] | None) -> None:
         *slide_sections(status),
         *hx_classifier_sections.classifier_sections(stages, args.primary.split(",")[0]),
         *hx_feature_sections.feature_sections(stages),
+        *hx_expression_sections.expression_sections(stages),
         sections.qq(qq, chosen),
         sections.calibration(tables["calibration"]),
         sections.settings(tables["settings"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 STAGES = {
     "simulate": ("SIMULATE_COHORT",),
-    "cohort": ("PREPARE_GTEX", "CHECK_COHORT"),
+    "cohort": ("PREPARE_GTEX", "PREPARE_TCGA", "CHECK_COHORT"),
     "encoder": ("PREPARE_ENCODER",),
     "tissue": ("SEGMENT_TISSUE", "CHECK_SEGMENTED"),
     "classifier": ("SAMPLE_PATCHES", "TRAIN_CLASSIFIER"),

@@ -54,7 +54,7 @@ def estimateText(opts) {
     def kept = patches * encoders * cost.bytes_per_patch_feature[opts.save_patch_features]
     def summaries = opens_slides || opts.patch_features ? rows.size() * encoders * sizes.size() * cost.bytes_per_slide_summary_encoder_and_size : 0
     def slides_read = opens_slides ? rows.size() * cost.bytes_per_slide : 0
-    def files_per_slide = opens_slides ? 3 + sizes.size() + (opts.save_patch_features == 'none' ? 0 : sizes.size() * encoders) : 0
+    def files_per_slide = opens_slides ? 4 + sizes.size() + (opts.save_patch_features == 'none' ? 0 : sizes.size() * encoders) : 0
     def files = rows.size() * files_per_slide + settings * 6 + 40
     def tera = { bytes -> String.format(java.util.Locale.ROOT, '%.3f TB', (bytes / 1e12).toDouble()) }
     def hours = { seconds -> String.format(java.util.Locale.ROOT, '%.1f', (seconds / 3600).toDouble()) }

@@ -50,7 +50,7 @@ workflow FEATURES {
     emit:
     features   = AGGREGATE_FEATURES.out.features                                                  // channel: [ meta, path(<tissue_id>.<size>.h5ad) ]
     expression = PREPARE_EXPRESSION.out.expression                                                // channel: [ meta, path(<tissue_id>.expression.h5ad) ]
-    tables     = AGGREGATE_FEATURES.out.summary                                                   // channel: path(*.feature_summary.tsv)
+    tables     = AGGREGATE_FEATURES.out.summary.mix(PREPARE_EXPRESSION.out.tables.flatten())                                                  // channel: path(*.feature_summary.tsv)
     losses     = AGGREGATE_FEATURES.out.dropped.mix(PREPARE_EXPRESSION.out.dropped)               // channel: path(*.dropped.tsv)
     versions   = AGGREGATE_FEATURES.out.versions.mix(PREPARE_EXPRESSION.out.versions)             // channel: path(versions.yml)
 }

@@ -82,6 +82,15 @@ def wantsRetrained(opts) {
     return encoderList(opts.encoders).any { name, _onnx -> name == 'retrained' }
 }
 
+// [size, encoder] of --retrained_weights; size '' for a file that names none and so serves all.
+def frozenEncoders(opts) {
+    if (!wantsRetrained(opts)) { return [] }
+    return pathList(opts.retrained_weights).collect { path ->
+        def named = path.name =~ /^([1-9][0-9]*(?:um)?)\.retrained\.onnx$/
+        [named ? named[0][1] : '', path]
+    }
+}
+
 // What the schema cannot say: which parameters go together, and which files must be there.
 def checkTogether(opts) {
     def faults = []
@@ -111,6 +120,9 @@ def checkTogether(opts) {
     }
     ['input', 'gtex_dir', 'tcga_dir', 'exclude', 'gene_universe', 'genes', 'replication', 'truth'].findAll { name -> opts[name] && !file(opts[name]).exists() }
         .each { name -> faults << "--${name}: no such file or folder: ${opts[name]}" }
+    def frozen = opts.retrained_weights && opts.encoders ? frozenEncoders(opts).collect { size, _onnx -> size } : []
+    def without = frozen && !('' in frozen) && !opts.retrained_from ? sizeNames(opts) - frozen : []
+    if (without) { faults << "--retrained_weights has no <size>.retrained.onnx for ${without.join(', ')}: give one for each size, or leave the size out" }
     if (opts.gene_filter == 'gtex' && opts.expression_unit == 'log2') { faults << '--gene_filter gtex needs values before the logarithm: --expression_unit tpm, rpkm, fpkm or counts' }
     if (opts.retrained_from && !(opts.retrained_from in sizeNames(opts))) { faults << "--retrained_from ${opts.retrained_from} is not among the patch sizes ${sizeNames(opts).join(', ')}" }
     ['features', 'patch_features', 'expression', 'covariates', 'retrained_weights', 'summaries'].findAll { name -> opts[name] }.each { name ->

@@ -1,6 +1,6 @@
 // Slides -> tissue, patches and, in one decode of each slide, the features of all sizes and encoders.
 
-include { encoderList; pathList; sizeNames; summarySample; wantsRetrained } from './params.nf'
+include { encoderList; frozenEncoders; pathList; sizeNames; summarySample; wantsRetrained } from './params.nf'
 include { patchFeatureSample; slidePath; slideParts } from './cohort.nf'
 include { SEGMENT_TISSUE    } from '../modules/segment_tissue/main.nf'
 include { SAMPLE_PATCHES    } from '../modules/sample_patches/main.nf'
@@ -70,15 +70,6 @@ def trainingSettings(opts, rows) {
         freeze_below: opts.freeze_below, augment: opts.classifier_augment ?: '', batch: opts.classifier_batch,
         micro_batch: opts.micro_batch, mixed_precision: opts.classifier_mixed_precision, seed: opts.seed,
     ]
-}
-
-// [size, encoder] of --retrained_weights; size '' for a file that names none and so serves all.
-def frozenEncoders(opts) {
-    if (!wantsRetrained(opts)) { return [] }
-    return pathList(opts.retrained_weights).collect { path ->
-        def named = path.name =~ /^([1-9][0-9]*(?:um)?)\.retrained\.onnx$/
-        [named ? named[0][1] : '', path]
-    }
 }
 
 // Table of the donors that a classifier saw, as an earlier run left it beside its encoder.

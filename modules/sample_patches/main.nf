@@ -19,7 +19,7 @@ process SAMPLE_PATCHES {
 
     script:
     """
-    # bin: hx_artefacts.py hx_cli.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_overlay.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_tissue.py hx_training.py
+    # bin: hx_artefacts.py hx_bands.py hx_cli.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_overlay.py hx_rgba.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_tissue.py hx_training.py
     sample_patches.py \\
         --files ${files} \\
         --size ${size} \\

@@ -22,7 +22,7 @@ process SEGMENT_TISSUE {
 
     script:
     """
-    # bin: hx_artefacts.py hx_cli.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_outline.py hx_overlay.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_tissue.py hx_training.py hx_training_cut.py
+    # bin: hx_artefacts.py hx_bands.py hx_cli.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_outline.py hx_overlay.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_tissue.py hx_training.py hx_training_cut.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -51,8 +51,24 @@ def make_training() -> None:
         write_training(MADE / "training" / name, patches if number < 2 else no_patches("256", 96, "area"))
 
 
+def make_tcga() -> None:
+    """A download of the GDC in small: a sample sheet and the counts of two samples."""
+    folder = MADE / "tcga"
+    rows = ["File ID\tFile Name\tProject ID\tCase ID\tSample ID\tSample Type"]
+    for number, case in enumerate(("TCGA-CR-0001", "TCGA-CR-0002")):
+        name = f"{number}.rna_seq.augmented_star_gene_counts.tsv"
+        rows.append(f"{number}\t{name}\tTCGA-HNSC\t{case}\t{case}-01A\tPrimary Tumor")
+        counts = (
+            "# gene-model: GENCODE v36\ngene_id\tgene_name\tunstranded\nN_unmapped\t\t1\nENSG1.1\tA\t2\nENSG2.1\tB\t3\n"
+        )
+        (folder / str(number)).mkdir(parents=True)
+        (folder / str(number) / name).write_text(counts)
+    (folder / "gdc_sample_sheet.tsv").write_text("\n".join(rows) + "\n")
+
+
 def main() -> None:
     shutil.rmtree(MADE, ignore_errors=True)
+    make_tcga()
     make_training()
     cohort = MADE / "cohort"
     run(
@@ -168,6 +184,10 @@ def main() -> None:
         tissue,
         "--out",
         MADE / "expression" / f"{tissue}.expression.h5ad",
+        "--histograms",
+        MADE / "expression" / f"{tissue}.gene_histograms.tsv",
+        "--sex-check",
+        MADE / "expression" / f"{tissue}.sex_check.tsv",
         "--dropped",
         MADE / "expression" / "expression.dropped.tsv",
     )
@@ -188,7 +208,7 @@ def main() -> None:
         MADE / "check",
         "--dropped",
         MADE / "check" / "dropped.tsv",
-        "--associations",
+        "--tables",
         MADE / "associations",
         "--features",
         MADE / "features",

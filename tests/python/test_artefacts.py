@@ -13,6 +13,7 @@ import pytest
 from slides_made import GLASS, TISSUE, ellipse, fat, glass, stain
 
 import hx_artefacts
+import hx_bands
 from hx_artefacts import (
     HALO,
     STAINS,
@@ -21,7 +22,6 @@ from hx_artefacts import (
     densities,
     focus,
     fold_mask,
-    large_pieces,
     pen_mask,
     sharpness_bands,
     stain_means,
@@ -47,6 +47,11 @@ def overview(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     small = shrink(picture, 16)
     colour, source = glass_colour(small, np.ones(small.shape[:2], bool))
     return small, glass_mask(small, colour, UM, source != "assumed"), colour
+
+
+def counts(picture: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+    """Of each channel how often each value is there in the tissue."""
+    return np.stack([np.bincount(picture[..., channel][tissue], minlength=256) for channel in range(3)])
 
 
 def blurred_share(picture: np.ndarray, tissue: np.ndarray, sd: float) -> float:
@@ -172,7 +177,7 @@ def test_only_the_blurred_part_is_flagged(drawn):
     half = drawn.copy()
     half[:, :1024] = cv2.GaussianBlur(drawn, (0, 0), 12)[:, :1024]
     small, tissue, colour = overview(half)
-    blur = artefact_masks(small, sharpness_bands([shrink(half, 8)], 2), tissue, colour, UM)["blur"]
+    blur = dict(artefact_masks(small, sharpness_bands([shrink(half, 8)], 2), tissue, colour, UM))["blur"]
     assert blur[:, :56][tissue[:, :56]].mean() > 0.97 and not blur[:, 79:].any()
 
 
@@ -191,9 +196,9 @@ def test_pale_fat_fibres_and_colloid_are_not_blurred():
 def test_blur_is_found_at_the_resolution_of_the_bands(drawn):
     picture, tissue, colour = overview(drawn)
     bands = sharpness_bands([shrink(cv2.GaussianBlur(drawn, (0, 0), 12), 8)], 4)
-    assert artefact_masks(picture, bands, tissue, colour, UM)["blur"][tissue].mean() > 0.95
+    assert dict(artefact_masks(picture, bands, tissue, colour, UM))["blur"][tissue].mean() > 0.95
     sharp = sharpness_bands([shrink(drawn, 8)], 4)
-    assert artefact_masks(picture, sharp, tissue, colour, UM)["blur"].mean() < 0.01
+    assert dict(artefact_masks(picture, sharp, tissue, colour, UM))["blur"].mean() < 0.01
 
 
 def test_a_large_slide_is_worked_through_in_bands(drawn, monkeypatch):
@@ -204,10 +209,11 @@ def test_a_large_slide_is_worked_through_in_bands(drawn, monkeypatch):
     tissue = np.tile(tissue, (6, 1))
     heights = []
     seen = hx_artefacts.densities
-    monkeypatch.setattr(hx_artefacts, "densities", lambda part, glass: heights.append(len(part)) or seen(part, glass))
+    monkeypatch.setattr(hx_artefacts, "densities", lambda part, *rest: heights.append(len(part)) or seen(part, *rest))
     found = pen_mask(picture, colour, UM), fold_mask(picture, tissue, colour, UM)
     assert max(heights) <= 256 + 2 * 94 + 1 < len(picture)
-    monkeypatch.setattr(hx_artefacts, "BAND", 10_000)
+    for module in (hx_artefacts, hx_bands):
+        monkeypatch.setattr(module, "BAND", 10_000)
     whole = pen_mask(picture, colour, UM), fold_mask(picture, tissue, colour, UM)
     assert whole[0].any() and whole[1].any()
     assert (found[0] == whole[0]).all()
@@ -265,7 +271,7 @@ def test_artefacts_are_three_masks_in_order(drawn):
     small, tissue, colour = overview(inked)
     bands = sharpness_bands([shrink(inked, 8)], 2)
     before = tissue.copy()
-    masks = artefact_masks(small, bands, tissue, colour, UM)
+    masks = dict(artefact_masks(small, bands, tissue, colour, UM))
     assert list(masks) == ["pen", "blur", "fold"] and (tissue == before).all()
     assert all(mask.shape == tissue.shape and mask.dtype == bool for mask in masks.values())
     assert masks["pen"][64:74, 22:110].all()
@@ -278,16 +284,9 @@ def test_tiny_pictures(shape):
     for value in (0, 128, 250):
         picture = np.full((*shape, 3), value, np.uint8)
         for tissue in (np.zeros(shape, bool), np.ones(shape, bool)):
-            masks = artefact_masks(picture, sharpness_bands([picture], 1), tissue, CLEAR, UM)
+            masks = dict(artefact_masks(picture, sharpness_bands([picture], 1), tissue, CLEAR, UM))
             assert all(mask.shape == shape for mask in masks.values()) and not masks["blur"].any()
             assert not masks["fold"].any()
-
-
-def test_large_pieces():
-    mask = np.zeros((9, 9), bool)
-    mask[1:3, 1:3] = mask[3, 3] = mask[7, 7] = True
-    assert large_pieces(mask, 5, 8).sum() == 5 and not large_pieces(mask, 5, 4).any()
-    assert large_pieces(mask, 1, 4).sum() == 6
 
 
 def test_stain_means_are_those_of_pixel_by_pixel_deconvolution():
@@ -298,18 +297,19 @@ def test_stain_means_are_those_of_pixel_by_pixel_deconvolution():
     tissue = rng.random((40, 50)) < 0.6
     density = np.log10(CLEAR / picture)
     expected = [np.linalg.lstsq(STAINS.T, pixel, rcond=None)[0] for pixel in density[tissue]]
-    found = stain_means(picture, tissue, CLEAR)
+    found = stain_means(counts(picture, tissue), CLEAR)
     assert list(found) == ["haematoxylin", "eosin"]
     np.testing.assert_allclose(list(found.values()), np.mean(expected, axis=0), rtol=1e-9)
     np.testing.assert_allclose(list(found.values()), truth[tissue].mean(axis=0), rtol=0.01)
-    assert all(np.isnan(value) for value in stain_means(picture, np.zeros((40, 50), bool), CLEAR).values())
+    assert all(np.isnan(value) for value in stain_means(counts(picture, ~tissue & tissue), CLEAR).values())
 
 
 def test_stain_follows_the_strength_of_the_stain():
     means = []
     for strength in (0.85, 1.15):
         image = draw_slide(SlideSpec(1024, stain=strength), np.random.default_rng(9)).image
-        means.append(list(stain_means(*overview(image)).values()))
+        small, tissue, colour = overview(image)
+        means.append(list(stain_means(counts(small, tissue), colour).values()))
     assert 1.2 < means[1][0] / means[0][0] < 1.45 and 1.2 < means[1][1] / means[0][1] < 1.45
 
 

@@ -204,7 +204,7 @@ def test_a_design_that_leaves_too_little(result, tmp_path, capsys):
 
 def test_qq_against_all_pairs(result):
     found = result[2]
-    for setting, pairs in found["associations"].groupby("setting", observed=True):
+    for setting, pairs in found["associations"].groupby("setting", observed=True):  # noqa: B007 (read by query)
         points = found["association_qq"].query("setting == @setting and control == 'none'")
         assert len(points) <= 200 and points["rank"].iloc[0] == 1 and points["rank"].iloc[-1] == len(pairs)
         ordered = np.sort(pairs["nlog10p"])[::-1]

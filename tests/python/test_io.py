@@ -1,5 +1,6 @@
 """Tables, atomic files, buckets."""
 
+import gzip
 import hashlib
 
 import pandas as pd
@@ -48,7 +49,7 @@ def test_no_table_at_all(tmp_path, content):
 
 def test_open_quote_is_named(tmp_path):
     (tmp_path / "t.csv").write_text('a,b\n1,"x\n2,3\n')
-    with pytest.raises(DataError, match="quotes"):
+    with pytest.raises(DataError, match=r"t\.csv, row 2: .*quotes"):
         read_table(tmp_path / "t.csv")
 
 
@@ -89,3 +90,23 @@ def test_command_turns_faults_into_exit_65(capsys):
 
 def test_preview_counts_the_rest():
     assert preview(range(7), 5) == "0, 1, 2, 3, 4 and 2 more"
+
+
+def test_comments_before_the_header_and_gzip(tmp_path):
+    """As dbGaP writes its tables; rows keep their numbers in the file. A BED header is no comment."""
+    text = "# Study accession: phs000424\n#\n\n##\tphv1\tphv2\nSAMPID\tSMRIN\na\t1\nb\t2\n"
+    (tmp_path / "t.txt.gz").write_bytes(gzip.compress(text.encode()))
+    table = read_table(tmp_path / "t.txt.gz")
+    assert table.to_dict("list") == {"SAMPID": ["a", "b"], "SMRIN": ["1", "2"]}
+    assert list(table.index + 2) == [6, 7]
+    (tmp_path / "bad.txt").write_text(text + "c\n")
+    with pytest.raises(DataError, match="row 8: 1 cells, the header has 2"):
+        read_table(tmp_path / "bad.txt")
+    (tmp_path / "t.bed").write_text("#chr\tstart\n1\t2\n")
+    assert list(read_table(tmp_path / "t.bed").columns) == ["#chr", "start"]
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(text.encode())[:-12])
+    with pytest.raises(DataError, match=r"cut\.gz: the gzip file is cut short or damaged"):
+        read_table(tmp_path / "cut.gz")
+    (tmp_path / "only.txt").write_text("# nothing\n# else\n")
+    with pytest.raises(DataError, match=r"only\.txt: empty file or blank header"):
+        read_table(tmp_path / "only.txt")

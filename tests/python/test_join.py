@@ -123,6 +123,20 @@ def test_donor_rule_only_for_one_tissue():
     assert (match_expression(two[:1], ["D1"])["rule"] == "donor").all()
 
 
+def test_dots_of_r_are_dashes_in_gtex_ids():
+    table = slides(
+        ("S1", "GTEX-AAAA", "Lung", "GTEX.AAAA.0126.SM.1"),
+        ("GTEX.BBBB.0126.SM.1", "GTEX-BBBB", "Lung"),
+        ("x", "GTEX.CCCC", "Lung"),
+        ("y", "K.562", "Lung"),
+    )
+    columns = ["GTEX-AAAA-0126-SM-1", "GTEX-BBBB-0126-SM-1", "GTEX-CCCC", "K-562"]
+    for known in (columns, [name.replace("GTEX-", "GTEX.") for name in columns]):
+        matched = match_expression(table, known)
+        assert matched["rule"].tolist() == ["rna_sample", "sample", "donor", ""]
+        assert matched["rna"].tolist() == [*known[:3], ""]
+
+
 def test_exact_piece_before_its_sibling():
     rna = ["GTEX-AAAA-0126-SM-1", "GTEX-AAAA-0125-SM-1"]
     both = match_expression(slides(("GTEX-AAAA-0125", "GTEX-AAAA", "Lung")), rna)

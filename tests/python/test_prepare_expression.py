@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from hx_counts import tmm_factors
 from hx_io import read_table
-from prepare_expression import listed_genes, main, published_filter
+from hx_units import TRANSCRIPTOME_GENES
+from prepare_expression import main
 
 DONORS = [f"D{i}" for i in range(9)]
 GENES = ["ENSG1.1", "ENSG2.4", "ENSG3.1_PAR_Y", "ENSG4.1", "ENSG5.2"]
@@ -34,14 +36,15 @@ class Files:
 
     def run(self, *more: str, tissue: str = "Lung") -> int:
         columns, n = [*(f"R{i}" for i in range(9)), "other"], len(self.values)
-        table = pd.DataFrame(self.values, columns=columns, index=GENES[:n])
-        table.insert(0, "Description", SYMBOLS[:n])
+        table = pd.DataFrame(self.values, columns=columns, index=[*GENES, *(f"g{i}" for i in range(5, n))][:n])
+        table.insert(0, "Description", [*SYMBOLS, *[""] * n][:n])
         table.rename_axis("Name").to_csv(self.folder / "x.tsv", sep="\t")
         self.cohort.to_csv(self.folder / "cohort.tsv", sep="\t", index=False)
         return main([
             "--expression", str(self.folder / "x.tsv"), "--expression-unit", self.unit, "--tissue-id", tissue,
             "--cohort", str(self.folder / "cohort.tsv"), *more,
             "--out", str(self.folder / "Lung.expression.h5ad"), "--dropped", str(self.folder / "d.tsv"),
+            "--histograms", str(self.folder / "h.tsv"), "--sex-check", str(self.folder / "s.tsv"),
         ])  # fmt: skip
 
     def result(self) -> anndata.AnnData:
@@ -99,43 +102,99 @@ def test_log2_stays_and_counts_of_a_panel_are_not_scaled(files, capsys):
     assert "no transcriptome" in capsys.readouterr().err
 
 
-def test_genes_by_id_version_or_symbol(files):
-    (files.folder / "genes.txt").write_text("# my genes\nENSG1\nXIST # a symbol\nENSG5.2\nENSG4.1\nNOTHING\n\n")
-    assert files.run("--genes", str(files.folder / "genes.txt")) == 0
+def transcriptome() -> np.ndarray:
+    """Counts of 5,000 genes, of which the first 500 are high in every second sample."""
+    rng = np.random.default_rng(4)
+    level = np.outer(rng.gamma(0.5, 40, TRANSCRIPTOME_GENES), rng.uniform(0.5, 2, 10))
+    level[:500, ::2] *= 8
+    return rng.poisson(level).astype(float)
+
+
+def test_counts_of_a_transcriptome_by_tmm(files):
+    files.values, files.unit = transcriptome(), "counts"
+    assert files.run() == 0
+    table, counts = files.result(), files.values[:, :9]
+    # Factors of the tissue's own samples: the column of nobody has no part in them.
+    library, factors = counts.sum(axis=0), tmm_factors(counts)
+    assert np.array_equal(table.obs["library_size"], library) and np.array_equal(table.obs["tmm_factor"], factors)
+    assert table.uns["transform"] == "log2(CPM + 1), library sizes by TMM"
+    varying = np.ptp(counts, axis=1) > 0
+    expected = np.log2(counts / (library * factors) * 1e6 + 1)[varying]
+    assert np.allclose(table.X, expected.T, rtol=0, atol=1e-12)
+    files.values[:, 3] = 0
+    assert files.run() == 65
+
+
+def test_library_sizes_are_those_of_all_genes(files):
+    files.values, files.unit = transcriptome(), "counts"
+    files.run()
+    whole = files.result()
+    (files.folder / "genes.txt").write_text("g7\ng9\nENSG1\n")
+    assert files.run("--gene-universe", str(files.folder / "genes.txt")) == 0
+    part = files.result()
+    assert part.var_names.tolist() == ["ENSG1.1", "g7", "g9"]
+    assert np.array_equal(part.X, whole[:, part.var_names].X)
+
+
+def test_gene_universe(files):
+    (files.folder / "genes.txt").write_text("# my genes\nENSG1\nXIST # a symbol\nENSG5.9\nENSG4.1\nNOTHING\n\n")
+    assert files.run("--gene-universe", str(files.folder / "genes.txt")) == 0
     assert files.result().var_names.tolist() == ["ENSG1.1", "ENSG2.4", "ENSG5.2"]
     assert files.dropped() == {
-        "ENSG3.1_PAR_Y": "not on the list of --genes",
+        "ENSG3.1_PAR_Y": "not on the list of --gene_universe",
         "ENSG4.1": "constant over 9 donors of Lung",
-        "NOTHING": "on the list of --genes, not in the expression files",
+        "NOTHING": "on the list of --gene_universe, not in the expression files",
     }
-    genes = pd.DataFrame({"gene": GENES, "symbol": SYMBOLS})
-    (files.folder / "genes.txt").write_text("SHOX\n")
-    assert listed_genes(genes, str(files.folder / "genes.txt"))[0].tolist() == [False, False, True, True, False]
 
 
-def test_published_filter(files):
-    rng = np.random.default_rng(1)
-    mean, sd = rng.uniform(0, 3, 5000), rng.uniform(0, 1, 5000)
-    table = pd.DataFrame({"mean": mean, "sd": sd})
-    expected = table[table["mean"] > 1].nlargest(2000, "sd").index
-    assert sorted(np.flatnonzero(published_filter(mean, sd))) == sorted(expected)
-    assert published_filter(np.array([2.0, 0.5]), np.array([1.0, 1.0])).tolist() == [True, False]
+def test_symbols_of_several_genes_are_told_and_never_merged(files, capsys):
+    files.values = VALUES.copy()
+    files.values[3] = VALUES[2] + 1
+    assert files.run() == 0
+    table = files.result()
+    assert table.var_names.tolist() == GENES
+    assert table.var["shared_symbol"].tolist() == [False, False, True, True, False]
+    assert "2 genes share a symbol with another (SHOX): each stays by its id" in capsys.readouterr().err
+
+
+def test_gene_filters(files, capsys):
     files.values = VALUES.copy()
     files.values[0] /= 1000
     assert files.run("--gene-filter", "published") == 0
     assert files.result().var["kept"].tolist() == [False, True, True, True]
-    assert files.dropped()["ENSG1.1"] == "left out by --gene-filter published"
+    assert files.dropped()["ENSG1.1"] == "left out by --gene_filter published"
+    histograms = read_table(files.folder / "h.tsv")
+    of_mean = histograms[histograms["what"] == "mean"]
+    assert of_mean["genes"].astype(int).sum() == 4 and of_mean["kept"].astype(int).sum() == 3
+    assert set(histograms["applied"]) == {"yes"}
+    assert files.run("--gene-filter", "gtex") == 0
+    assert files.result().var["kept"].tolist() == [False, True, True, True]
+    assert files.result().uns["gene_filter"] == "gtex"
+    assert set(read_table(files.folder / "h.tsv")["applied"]) == {"no"}
+    files.values /= 1e5
+    for name in ("gtex", "published"):
+        assert files.run("--gene-filter", name) == 65
+        assert f"no gene passes --gene_filter {name}: the highest mean" in capsys.readouterr().err
+    files.unit = "log2"
+    with pytest.raises(SystemExit) as left:
+        files.run("--gene-filter", "gtex")
+    assert left.value.code == 2 and "needs values before the logarithm" in capsys.readouterr().err
 
 
 def test_faults(files, capsys):
     files.unit = "counts"
     assert files.run() == 65
     assert "x.tsv, row 2 (ENSG1.1)" in capsys.readouterr().err
+    files.values = transcriptome()
+    files.values[:, 3] = 0
+    assert files.run() == 65
+    assert "no read in sample R3: exclude it with --exclude" in capsys.readouterr().err
+    files.values = VALUES
     files.unit = "tpm"
     assert files.run(tissue="Liver") == 65
     assert "no row of tissue Liver: it has Lung" in capsys.readouterr().err
     (files.folder / "genes.txt").write_text("FOO\n")
-    assert files.run("--genes", str(files.folder / "genes.txt")) == 65
+    assert files.run("--gene-universe", str(files.folder / "genes.txt")) == 65
     assert "none of 1 genes is in the expression file: listed are FOO" in capsys.readouterr().err
     files.values = np.full((2, 10), 1.5)
     assert files.run() == 65
@@ -163,6 +222,7 @@ def test_real_panel(real_data, tmp_path):
     cohort.to_csv(tmp_path / "cohort.tsv", sep="\t", index=False)
     given = ["--expression", str(path), "--expression-unit", "counts", "--cohort", str(tmp_path / "cohort.tsv")]
     out = ["--out", str(tmp_path / "Any.expression.h5ad"), "--dropped", str(tmp_path / "d.tsv")]
+    out += ["--histograms", str(tmp_path / "h.tsv"), "--sex-check", str(tmp_path / "s.tsv")]
     assert main([*given, "--tissue-id", "Any", *out]) == 0
     table = anndata.read_h5ad(tmp_path / "Any.expression.h5ad")
     cohort = cohort.sort_values("donor")

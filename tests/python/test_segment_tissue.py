@@ -7,6 +7,7 @@ import shutil
 import cv2
 import h5py
 import numpy as np
+import openslide
 import pandas as pd
 import pytest
 from slide_formats_made import write_mirax
@@ -16,7 +17,7 @@ from hx_draw import SlideSpec, draw_slide
 from hx_grid import read_patches, resize_patch
 from hx_slide import Slide
 from hx_training import read_training
-from segment_tissue import main, tissue_mask
+from segment_tissue import FOCUS_PX, FOCUS_WINDOWS, main, tissue_mask
 
 TRIDENT = {
     *("patch_size", "patch_size_level0", "level0_magnification", "target_magnification", "overlap"),
@@ -252,6 +253,33 @@ def with_columns(folder, **columns):
     path = folder / "slides.tsv"
     rows = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     rows.assign(**columns).to_csv(path, sep="\t", index=False)
+
+
+def test_a_slide_without_a_pyramid_is_decoded_once(tmp_path, monkeypatch):
+    """Each pixel of level 0, for strips, overview and pictures; the windows in which focus is measured aside."""
+    (tmp_path / "slides").mkdir()
+    write_slide(
+        tmp_path / "slides" / "a.tif", stain(glass(3000, 2500), ellipse(3000, 2500, (1200, 1500), (900, 1100))), ()
+    )
+    table(tmp_path / "slides.tsv", [("A", "a.tif", "")])
+    decoded, windows = np.zeros((3000, 2500), np.uint8), []
+    read_region = openslide.OpenSlide.read_region
+
+    def counting(self, location, level, size):
+        if size == (FOCUS_PX, FOCUS_PX):
+            windows.append(location)
+        else:
+            (x, y), (w, h) = location, size
+            decoded[y : y + h, x : x + w] += 1
+        return read_region(self, location, level, size)
+
+    monkeypatch.setattr(openslide.OpenSlide, "read_region", counting)
+    assert run(tmp_path, "--patch-sizes", "256") == 0
+    assert (decoded == 1).all() and len(windows) == FOCUS_WINDOWS
+    thumbnail = cv2.imread(str(tmp_path / "out" / "thumbnails" / "A.jpg"))
+    assert thumbnail.shape == (1400, 1166, 3)
+    figure = cv2.imread(str(tmp_path / "out" / "figures" / "A.figure2.jpg"))
+    assert figure.shape[0] > 900  # the panels are full size
 
 
 def test_an_edited_outline_takes_the_place_of_the_segmentation(one):

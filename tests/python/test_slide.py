@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from slides_made import GLASS, corrupt_tile, ellipse, glass, stain, write_slide
 
+import hx_rgba
 import hx_slide
 import hx_slide_file
 from hx_slide import Slide, SlideError, TileError, composite
@@ -225,7 +226,7 @@ def test_resizing_weighs_colours_by_their_opacity(alone):
     rgba = np.array([[[200, 10, 60, 255], [0, 250, 0, round(alone * 255)]]], np.uint8)
     weight = np.array([255, round(alone * 255)])
     expected = (rgba[0, :, :3] * weight[:, None]).sum(axis=0) / weight.sum()
-    small = hx_slide_file.resize_rgba(rgba, (1, 1))[0, 0]
+    small = hx_rgba.resize_rgba(rgba, (1, 1))[0, 0]
     assert np.abs(small[:3] - expected).max() <= 2 and abs(small[3] - weight.mean()) <= 1
 
 
@@ -314,6 +315,52 @@ def test_strips_of_a_slide_with_clear_parts_show_its_glass(tmp_path):
         strips = np.concatenate([strip.pixels for strip in slide.strips(2.0)])
         assert (strips[52:98, 77:148] == slide.background).all()
         np.testing.assert_array_equal(strips, slide.read_level(0, 4).pixels)
+
+
+@pytest.mark.parametrize("mpp", [0.47, 0.2])
+def test_strips_bring_the_picture_of_a_slide_without_a_pyramid(tmp_path, monkeypatch, mpp):
+    picture = stain(glass(1500, 1203), ellipse(1500, 1203, (500, 600), (350, 450)))
+    path = write_slide(tmp_path / "s.tif", picture, factors=(), mpp=mpp)
+    with Slide(path) as slide:
+        alone = [slide.thumbnail(px) for px in (400, 180)]
+    with Slide(path) as slide:
+        calls = counted(monkeypatch)
+        for _ in slide.strips(4.0, 4, picture_px=400):
+            pass
+        found = [slide.thumbnail(px) for px in (400, 180, 40)]
+        assert sum(pixels for _, pixels in calls) == 1500 * 1203
+        slide.thumbnail(500)  # more than was asked for
+        assert sum(pixels for _, pixels in calls) == 2 * 1500 * 1203
+    np.testing.assert_array_equal(found[0].pixels, alone[0].pixels)
+    assert found[0].factor == alone[0].factor and found[1].factor == pytest.approx(alone[1].factor, rel=0.01)
+    assert [max(one.pixels.shape) for one in found] == [400, 180, 40]
+    difference = np.abs(found[1].pixels.astype(int) - alone[1].pixels)
+    assert found[1].pixels.shape == alone[1].pixels.shape and difference.mean() < 1.5
+
+
+def test_a_whole_level_is_read_with_a_small_cache_of_its_own(tmp_path, monkeypatch):
+    kept = []
+
+    class Cache(openslide.OpenSlideCache):
+        def __init__(self, capacity):
+            kept.append(capacity >> 20)
+            super().__init__(capacity)
+
+    monkeypatch.setattr(openslide, "OpenSlideCache", Cache)
+    path = write_slide(tmp_path / "s.tif", stain(glass(1024, 1024), np.ones((1024, 1024), bool)), factors=(4,))
+    with Slide(path) as slide:
+        before, during = slide._cache, []
+        region = slide._region
+        slide._region = lambda *where: during.append(slide._cache) or region(*where)
+        assert slide.overview.pixels.shape == (64, 64, 3) and kept == [128, 32]
+        assert before not in during and slide._cache is before
+    # The widest levels need more: two rows of tiles of 256 px.
+    for width, capacity in ((50_000, 97), (200_000, 128)):
+        with Slide(path) as slide:
+            slide.dimensions = ((width, 256),)
+            slide._region = lambda level, x, y, w, h: np.full((h, w, 4), 255, np.uint8)
+            slide.read_level(0, 16)
+        assert kept[-2:] == [128, capacity]
 
 
 def test_glass_of_a_large_overview_is_seen_in_a_part_of_it(tmp_path, monkeypatch):
