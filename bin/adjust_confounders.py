@@ -24,6 +24,7 @@ import hx_design as design
 from hx_cli import DataError, comma_list, command, log, parser, preview
 from hx_confounder_tables import View
 from hx_donors import Genes, common_donors, feature_settings, named_generator, read_annotated, read_genes, usable
+from hx_factors import declared
 from hx_io import atomic, write_tsv
 from hx_join import MIN_DONORS, dropped_table
 from hx_ledger import kernel_of
@@ -32,7 +33,6 @@ from hx_rows import COHORT_COLUMNS, tissue_rows
 from hx_selection import narrowed
 from hx_variance import GROUPS
 
-SLIDE_COUNTS = ["n_slides", "n_patches"]
 NAME = pa.dictionary(pa.int32(), pa.string())
 GENES = pa.schema([(name, NAME if name in ("gene", "symbol", "factor") else pa.float64()) for name in tables.GENES])
 
@@ -48,8 +48,8 @@ def covariates(cohort: pd.DataFrame, obs: pd.DataFrame, donors: np.ndarray, wher
     if lacking:
         raise DataError(f"{where}: no row of donor {preview(lacking)}: give the cohort.tsv that the features came from")
     told = rows.columns.difference(COHORT_COLUMNS, sort=False)
-    slides = [name for name in obs if name.startswith("slide_") or name in SLIDE_COUNTS]
-    return rows.loc[donors, told].join(obs.loc[donors, [name for name in slides if name not in told]])
+    slides = [name for name in obs if declared(name)[0] == "slide" and name not in told]
+    return rows.loc[donors, told].join(obs.loc[donors, slides])
 
 
 def image_views(
@@ -105,8 +105,8 @@ def chosen_terms(
             "needed: --confounder_model full keeps donors with gaps"
         )
     terms, collinear = design.without_collinear(design.with_roles(terms, wanted, args.adjust_also))
-    lost = [(column, "factor", reason) for column, reason in refused]
-    return terms, lost + [(column, "covariate", reason) for column, reason in collinear], complete
+    tissue = args.setting_prefix.rsplit(".", 1)[0]
+    return terms, [(column, "factor", f"{tissue}: {reason}") for column, reason in [*refused, *collinear]], complete
 
 
 def run(args: argparse.Namespace) -> None:
@@ -136,9 +136,10 @@ def run(args: argparse.Namespace) -> None:
         sides = {side: [v.kernel for v in pcs if v.view.startswith(side)] for side in ("image", "expression")}
         terms = narrowed(terms, sides, model, args.seed, f"{tissue}.selection")
         model = f"{model} (post-selection)"
-    if args.confounder_pcs:
-        terms = design.through_pcs(terms, args.confounder_pcs, n)
     columns, labels = design.model_columns(terms, n)
+    if 0 < args.confounder_pcs < len(labels):
+        terms = design.through_pcs(terms, args.confounder_pcs, n)
+        columns, labels = design.model_columns(terms, n)
     design.check_dof(labels, n, args.setting_prefix)
     log.info("%s: %d donors, %d factors, %d columns in the model", args.setting_prefix, n, len(terms), len(labels))
 

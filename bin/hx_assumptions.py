@@ -106,13 +106,21 @@ def fitted_points(score: np.ndarray, model: np.ndarray) -> pd.DataFrame:
 
 
 def binned(plot: str, label: str, x: np.ndarray, y: np.ndarray, line: np.ndarray, spline: np.ndarray) -> pd.DataFrame:
-    """Means of y and of two curves in up to BINS bins of x, of as many donors each; equal x stay together."""
+    """Means of y and of two curves in up to BINS bins of x, of as many donors each, at least LEAST_IN_BIN.
+
+    Equal x stay together.
+    """
     bins = max(1, min(BINS, len(x) // LEAST_IN_BIN))
     edges = np.unique(np.quantile(x, np.arange(1, bins) / bins))
-    table = pd.DataFrame(
-        {"bin": np.searchsorted(edges, x, side="left"), "x": x, "y": y, "line": line, "spline": spline}
-    )
-    groups = table.groupby("bin", sort=True)
-    out = groups.agg(n=("x", "size"), x=("x", "mean"), mean=("y", "mean"), sd=("y", "std"), line=("line", "mean"),
-                     spline=("spline", "mean"))  # fmt: skip
+    place = np.searchsorted(edges, x, side="left")
+    joined, held = np.zeros(len(edges) + 1, dtype=int), 0
+    for i, count in enumerate(np.bincount(place, minlength=len(edges) + 1)):
+        joined[i], held = joined[max(i - 1, 0)] + (held >= LEAST_IN_BIN), count + held * (held < LEAST_IN_BIN)
+    if held < LEAST_IN_BIN:
+        joined = np.minimum(joined, max(joined[-1] - 1, 0))
+    table = pd.DataFrame({"bin": joined[place], "x": x, "y": y, "line": line, "spline": spline})
+    out = table.groupby("bin", sort=True).agg(
+        n=("x", "size"), x=("x", "mean"), mean=("y", "mean"), sd=("y", "std"), line=("line", "mean"),
+        spline=("spline", "mean"),
+    )  # fmt: skip
     return out.assign(plot=plot, label=label)[POINTS].reset_index(drop=True)

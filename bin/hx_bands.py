@@ -77,8 +77,8 @@ class Pieces:
             yield slice(i * BAND, (i + 1) * BAND), np.concatenate([[0], numbers]).astype(np.int32)[labels]
 
     def numbers(self) -> np.ndarray:
-        """Number of each pixel, (h, w): uint16 where that is enough, else int32."""
-        found = np.empty(self._mask.shape, np.uint16 if len(self.area) <= 1 << 16 else np.int32)
+        """Number of each pixel, (h, w), of as few bytes as the largest needs."""
+        found = np.empty(self._mask.shape, np.min_scalar_type(len(self.area) - 1))
         for rows, numbers in self.bands():
             found[rows] = numbers
         return found

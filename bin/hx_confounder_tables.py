@@ -61,7 +61,7 @@ def ledger_table(
     """Columns LEDGER but `model`: a row a view, factor (group of factors, whole model) and what is given.
 
     given: nothing; the model; where some terms are in it by adjust_also, the model with them as well (the rows of
-    `model` then are those without).
+    `model` then are those without). in_model: in the one that is given; with nothing given, in the one that is used.
     """
     n = len(folds)
     columns = layout(terms, n)
@@ -85,6 +85,9 @@ def ledger_table(
             for row, (given, directions) in enumerate(zip(("nothing", GIVEN[roles]), made, strict=True)):
                 part = rows.assign(given=given, df=share.rank[row], **_numbers(share, row), p=tests[row])
                 part = part.assign(**_columns_explained(view, directions), n=n, **_place(view))
+                if not row:
+                    used = [term.role != "out" for term in terms]
+                    part["in_model"] = used + part["in_model"].tolist()[len(terms) :]
                 if row:
                     part = part[part["level"] != "model"] if len(model) else part[:0]
                 elif roles == ("base", "also"):

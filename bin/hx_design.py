@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hx_cli import DataError, preview
-from hx_factors import Factor, declared, factors, published_factors
-from hx_factors import _plain as plain
+from hx_factors import Factor, declared, factors, plain_name, published_factors
 from hx_linear import standardise
 from hx_splines import natural_spline
 
@@ -56,7 +55,7 @@ class Term:
 
 def term_of(factor: Factor) -> Term:
     """Columns of a factor: splines of times, dates and RIN; then the indicator of missing values, where it has one."""
-    bent = factor.kind == "date" or factor.transform.startswith("log2") or plain(factor.name) in RIN
+    bent = factor.kind == "date" or factor.transform.startswith("log2") or plain_name(factor.name) in RIN
     columns, labels, transform = factor.values, factor.labels, factor.transform
     bends = 0
     if bent:
@@ -109,7 +108,7 @@ def read_terms(table: pd.DataFrame, published: bool) -> tuple[list[Term], list[t
 
 def is_also(term: Term, names: Sequence[str]) -> bool:
     """Whether a term belongs to one of ALSO."""
-    return ("autolysis" if plain(term.name) in AUTOLYSIS else term.group) in names
+    return ("autolysis" if plain_name(term.name) in AUTOLYSIS else term.group) in names
 
 
 def with_roles(terms: list[Term], confounders: Sequence[str], also: Sequence[str]) -> list[Term]:
@@ -125,10 +124,12 @@ def with_roles(terms: list[Term], confounders: Sequence[str], also: Sequence[str
         if confounders == ["none"]:
             why = "nothing is adjusted for"
         elif confounders == ["default"]:
-            inside = bool(_DEFAULT.match(plain(term.name)))
+            inside = bool(_DEFAULT.match(plain_name(term.name)))
             role, why = ("base", "default") if inside else (role, why)
         elif confounders == ["published"]:
-            study = term.group != "slide" and (term.kind in ("numeric", "ordinal") or plain(term.name) == "smcenter")
+            study = term.group != "slide" and (
+                term.kind in ("numeric", "ordinal") or declared(term.name) == ("handling", "multi")
+            )
             role, why = ("base", "numeric column or centre") if study else (role, why)
         elif term.name in confounders:
             role, why = "base", "named"
@@ -179,12 +180,9 @@ def without_collinear(terms: list[Term]) -> tuple[list[Term], list[tuple[str, st
 def through_pcs(terms: list[Term], count: int, n: int) -> list[Term]:
     """Terms with the first `count` principal components of the model's standardised columns in the model instead.
 
-    Raises:
-        DataError: more components than columns.
+    count: fewer than there are columns; as many span what the columns do.
     """
-    columns, labels = model_columns(terms, n)
-    if count > len(labels):
-        raise DataError(f"--confounder_pcs {count}: the model has {len(labels)} columns: ask for fewer components")
+    columns, _ = model_columns(terms, n)
     left, size, _ = np.linalg.svd(standardise(columns).unit, full_matrices=False)
     scores = left[:, :count] * size[:count] * np.sqrt(n - 1)
     scores *= np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(count)])

@@ -21,8 +21,8 @@ MAX_MISSING = 0.20  # share of donors
 OWN = frozenset(
     ["donor", "tissue", "tissue_id", "samples", "sample", "rna_sample", "fold", "classifier_split", "at_every_size"]
 )
-# (group, kind, names): names as _plain() gives them. `time` is log2(minutes + 1), `age` a number or bracket, `multi` a
-# list of labels ("B1, A1" is both). GTEx: SampleAttributesDS and SubjectPhenotypesDS of all releases.
+# (group, kind, names): names as of plain_name(). `time` is log2(minutes + 1), `age` a number or bracket, `multi` a list
+# of labels ("B1, A1" is both). GTEx: SampleAttributesDS and SubjectPhenotypesDS of all releases.
 DECLARED = (
     ("donor", "age", "age age_bracket age_at_index age_at_diagnosis age_years"),
     (
@@ -129,7 +129,7 @@ def factors(table: pd.DataFrame) -> tuple[list[Factor], pd.DataFrame]:
 
 def declared(name: str) -> tuple[str, str]:
     """Group of a column, and its kind: numeric, age, time, ordinal, date, categorical, multi; "" is told by cells."""
-    plain = _plain(name)
+    plain = plain_name(name)
     if plain in _KINDS or named_as(name):
         return _KINDS.get(plain, ("other", ""))
     return next((group for pattern, group in PATTERNS if pattern.match(plain)), "other"), ""
@@ -137,13 +137,13 @@ def declared(name: str) -> tuple[str, str]:
 
 def named_as(name: str) -> str:
     """What a column is by its name that can be no factor: an id, a note, the tissue; "" for all others."""
-    plain = _plain(name)
+    plain = plain_name(name)
     return NEVER.get(plain, "an id" if _ID.match(plain) else "")
 
 
 def known_cells(column: pd.Series) -> np.ndarray:
     """(n,) text of a column's cells, "" for missing ones, codes for "not known" of its name among them."""
-    plain = _plain(column.name)
+    plain = plain_name(column.name)
     pattern, codes = _PHENOTYPE_CODES
     return cell_texts(column, UNKNOWN_CODES.get(plain) or (codes if pattern.match(plain) else frozenset()))
 
@@ -169,7 +169,7 @@ def factor(column: pd.Series) -> Factor | str:
     return Factor(column.name, group, coded.kind, coded.values, labels, coded.missing, coded.transform, coded.rule)
 
 
-def _plain(name: object) -> str:
+def plain_name(name: object) -> str:
     """'Hardy Scale' -> 'hardy_scale', and the GDC's 'demographic.race' -> 'race'."""
     plain = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
     return re.sub(r"^(cases|demographic|diagnoses|exposures)_", "", plain)

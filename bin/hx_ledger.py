@@ -18,7 +18,8 @@ class Shares(NamedTuple):
     """Shares of the variance of one view that blocks explain, each (2, blocks + 1); the model as a whole is the last.
 
     r2: in the sample. adjusted: less what chance explains. low, high: its 95 % interval by grouped jackknife.
-    cv: cross-validated, NaN with a single fold. null: expectation of r2 where a block has no effect. rank: its independent columns.
+    cv: cross-validated, NaN with a single fold. null: expectation of r2 where a block has no effect. rank: its
+    independent columns.
     """
 
     r2: np.ndarray

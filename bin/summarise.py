@@ -14,10 +14,12 @@ import pandas as pd
 import hx_association_sections
 import hx_classifier_sections
 import hx_cohort_sections
+import hx_confounder_sections
 import hx_expression_sections
 import hx_feature_sections
 import hx_report as report
 import hx_sections as sections
+import hx_variance_sections
 from hx_association import QQ, SUMMARY
 from hx_cli import Faults, command, log, parser
 from hx_cohort_report import page_tables
@@ -35,6 +37,8 @@ SECTIONS = (
     hx_feature_sections,
     hx_cohort_sections,
     hx_expression_sections,
+    hx_confounder_sections,
+    hx_variance_sections,
     hx_association_sections,
 )
 TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
@@ -131,6 +135,8 @@ def main(argv: list[str] | None) -> None:
         *hx_classifier_sections.classifier_sections(stages, args.primary.split(",")[0]),
         *hx_feature_sections.feature_sections(stages),
         *hx_expression_sections.expression_sections(stages),
+        *hx_confounder_sections.confounder_sections(stages, chosen),
+        *hx_variance_sections.variance_sections(stages, chosen),
         sections.qq(qq, chosen),
         sections.calibration(tables["calibration"]),
         sections.settings(tables["settings"]),

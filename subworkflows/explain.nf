@@ -57,7 +57,9 @@ workflow EXPLAIN {
     )
 
     SHARED_VARIANCE(
-        ch_sides.map { _tissue_id, meta, image, genes, _table -> [meta, image, genes] }.join(ch_designs),
+        ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
+            .join(ch_designs)
+            .map { meta, image, genes, table, design -> [meta, image, genes, design, table] },
         opts.subMap(['aggregations', 'controls', 'seed']) + [primary: primary],
     )
     COMBINE_SCALES(
@@ -65,6 +67,7 @@ workflow EXPLAIN {
             .map { meta, paths -> [meta.tissue_id, paths] }
             .groupTuple()
             .map { tissue_id, paths -> [[id: tissue_id], paths.flatten().sort { path -> path.name }] },
+        [primary: primary, seed: opts.seed],
     )
 
     // [group, files] of the sides of a comparison: tissues of a size, sizes of a tissue, and with a second cohort all.
@@ -88,7 +91,7 @@ workflow EXPLAIN {
         ASSOCIATE.out.genes.flatten(), ADJUST_CONFOUNDERS.out.tables.flatten(), SHARED_VARIANCE.out.tables.flatten(),
         COMBINE_SCALES.out.tables.flatten(), COMPARE_ASSOCIATIONS.out.tables,
     )                                                                                               // channel: path
-    losses   = ADJUST_CONFOUNDERS.out.dropped.mix(SHARED_VARIANCE.out.dropped, ASSOCIATE.out.dropped) // channel: path(*.dropped.tsv)
+    losses   = ADJUST_CONFOUNDERS.out.dropped.mix(SHARED_VARIANCE.out.dropped, COMBINE_SCALES.out.dropped, ASSOCIATE.out.dropped) // channel: path(*.dropped.tsv)
     versions = ADJUST_CONFOUNDERS.out.versions.mix(
         SHARED_VARIANCE.out.versions, COMBINE_SCALES.out.versions, ASSOCIATE.out.versions, COMPARE_ASSOCIATIONS.out.versions,
     )                                                                                               // channel: path(versions.yml)

@@ -9,6 +9,7 @@ import pytest
 from test_design import cohort
 
 from adjust_confounders import main
+from hx_assumptions import binned
 from hx_confounder_sections import confounder_sections, ledger_rows
 from hx_confounder_tables import COLUMNS
 from hx_donors import read_design
@@ -20,18 +21,17 @@ FILES = (*(f"{name}.tsv" for name in COLUMNS), "design.tsv", "adjust_confounders
 DONORS = 90
 
 
-def inputs(donors: int = DONORS, seed: int = 0, features: int = 12, genes: int = 30):
-    """Features of two encoders, expression and cohort.tsv; ischaemia acts on raw_0003, genes 0-9 and PC1 of both."""
+def inputs(donors: int = DONORS, seed: int = 0, features: int = 8, genes: int = 30, texture: int = 0):
+    """Features of an encoder or two, expression and cohort.tsv; ischaemia acts on raw_0000 to 3 and genes 0-9."""
     rng = np.random.default_rng(seed)
     table = cohort(seed, donors)
     slides = [name for name in table if name.startswith("slide_") or name == "n_patches"]
     ischaemia = np.log2(table["SMTSISCH"].astype(float).to_numpy() + 1)
     ischaemia = (ischaemia - ischaemia.mean()) / ischaemia.std()
-    half = max(1, features // 3)
-    names = [f"raw_{k:04d}" for k in range(features - half)] + [f"texture_{k:04d}" for k in range(half)]
+    names = [f"raw_{k:04d}" for k in range(features)] + [f"texture_{k:04d}" for k in range(texture)]
     var = pd.DataFrame({"encoder": [name.split("_")[0] for name in names], "weights_sha256": "ab"}, index=names)
-    mean = rng.normal(size=(donors, features))
-    mean[:, : min(4, features)] += 1.5 * ischaemia[:, None]
+    mean = rng.normal(size=(donors, len(names)))
+    mean[:, :4] += 1.5 * ischaemia[:, None]
     image = anndata.AnnData(mean, obs=table[slides].copy(), var=var)
     image.uns["encoders"] = {"raw": {"weights": "random"}, "texture": {"weights": "file"}}
     image.layers["median"] = mean + 0.1 * rng.normal(size=mean.shape)
@@ -73,7 +73,7 @@ def written(tmp_path: Path) -> dict[str, pd.DataFrame]:
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("confounders")
-    image, expression, rows = inputs()
+    image, expression, rows = inputs(texture=4)
     assert (
         run(folder, image, expression, rows, "--aggregations", "mean,median", "--adjust-also", "autolysis,slide") == 0
     )
@@ -142,6 +142,8 @@ def test_model_and_design_agree(result):
     assert inside["df"].sum() == design.shape[1]
     assert (model["dof"] == DONORS - 2 - design.shape[1]).all() and len(design) == DONORS
     assert model.set_index("factor").loc["SMATSSCR", "why"] == "adjust_also"
+    rows = found["confounder_ledger"].query("factor == 'SMATSSCR' and view == 'genes'").set_index("given")["in_model"]
+    assert rows.to_dict() == {"nothing": "yes", "model": "no", "model and adjust_also": "yes"}
     assert inside["vif"].ge(1).all() and model.loc[model["in_model"] == "no", "vif"].isna().all()
     assert set(found["adjust_confounders.dropped"]["id"]) == {"SAMPID"}
 
@@ -171,11 +173,21 @@ def test_vif_and_assumptions_against_statsmodels(result):
 
 def test_points_show_no_single_donor(result):
     points = result[3]["confounder_points"]
-    assert (points["n"] >= 3).all() and points["n"].groupby([points[c] for c in ("setting", "view", "label")]).sum().le(
-        DONORS
-    ).all()
+    assert (points["n"] >= 5).all()
+    totals = points.groupby(["setting", "view", "label"])["n"].sum()
+    assert totals.le(DONORS).all() and (totals.xs("AGE", level="label") == DONORS).all()
     numbers = points[(points["plot"] == "factor") & points["x"].notna()]
     assert {"AGE", "SMTSISCH", "SMRIN"} <= set(numbers["label"]) and numbers["line"].notna().all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bins_hold_five_donors(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.choice(rng.normal(size=30), 60, p=rng.dirichlet(np.full(30, 0.3)))
+    bins = binned("factor", "x", x, x, x, x)
+    assert (bins["n"] >= 5).all() and bins["n"].sum() == 60
+    assert bins["x"].is_monotonic_increasing and (np.diff(bins["x"]) > 0).all()
+    np.testing.assert_allclose(bins["mean"], bins["x"])
 
 
 def test_sections(result):
@@ -223,7 +235,8 @@ def test_published_model(tmp_path):
     assert len(found["design"]) == DONORS - 1 and not any("spline" in name for name in found["design"])
     dropped = found["adjust_confounders.dropped"]
     assert "Lung: lacks a numeric covariate" in dropped.set_index("id").loc[rows.loc[4, "donor"], "reason"]
-    assert dropped.set_index("id").loc["SMCENTER_D1", "kind"] == "covariate"
+    why = dropped.set_index("id").loc["SMCENTER_D1", "reason"]
+    assert why == "Lung: collinear with SMCENTER_B1, SMCENTER_C1: out of the model"
     steps = found["factor_curve"].query("view == 'expression_pcs'")["factor"]
     assert {"SMCENTER_B1", "SMTSISCH", "SMMAPRT"} <= set(steps) and "AGE" not in set(steps)
 
@@ -255,6 +268,11 @@ def test_same_bytes_twice_and_other_order_of_donors(tmp_path):
         assert run(folder, image[order].copy(), expression[order[::-1]].copy(), rows.iloc[order]) == 0
         contents.append({name: (folder / "out" / f"{PREFIX}.{name}").read_bytes() for name in FILES})
     assert contents[0] == contents[1]
+    one = written(folder)
+    assert run(folder, image, expression, rows, "--threads", "2") == 0
+    for name, table in written(folder).items():
+        numbers = table.select_dtypes("number")
+        np.testing.assert_allclose(numbers, one[name][numbers.columns], rtol=1e-8, atol=1e-10)
 
 
 def test_pcs_of_the_design_are_the_way_out(tmp_path, capsys):
@@ -268,6 +286,9 @@ def test_pcs_of_the_design_are_the_way_out(tmp_path, capsys):
     assert list(found["design"]) == ["design_PC1", "design_PC2"]
     assert "design_PC1" not in set(found["factor_curve"]["factor"])
     assert set(found["confounder_model"].query("in_model == 'yes'")["factor"]) == {"design_PC1", "design_PC2"}
+    # No more components than columns: the columns themselves.
+    assert run(tmp_path, *inputs(donors=36), "--confounders", "AGE,BMI", "--confounder-pcs", "2") == 0
+    assert list(written(tmp_path)["design"]) == ["AGE", "BMI"]
 
 
 def test_one_feature_and_one_gene(tmp_path):
@@ -280,7 +301,7 @@ def test_one_feature_and_one_gene(tmp_path):
 
 
 def test_a_setting_without_a_varying_feature_has_no_row(tmp_path):
-    image, expression, rows = inputs()
+    image, expression, rows = inputs(texture=4)
     image.X[:, (image.var["encoder"] == "texture").to_numpy()] = 1.0
     assert run(tmp_path, image, expression, rows) == 0
     found = written(tmp_path)
@@ -322,8 +343,8 @@ def test_confounders_that_are_not_there_or_no_factors(tmp_path, capsys):
     found = written(tmp_path)
     assert list(found["design"]) == ["AGE"]
     why = found["adjust_confounders.dropped"].set_index("id")["reason"]
-    assert why["SITE"].startswith("constant") and "names the donors" in why["NAME"]
-    assert why["EMPTY"].startswith("missing in 90 of 90") and "1 donors differ from y" in why["LONE"]
+    assert why["SITE"].startswith("Lung: constant") and "names the donors" in why["NAME"]
+    assert why["EMPTY"].startswith("Lung: missing in 90 of 90") and "1 donors differ from y" in why["LONE"]
 
 
 @pytest.mark.parametrize(
