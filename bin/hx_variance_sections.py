@@ -89,7 +89,7 @@ def _headline(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         "the same donors; all genes and all features count alike.",
         "An interval of the shuffled rows far from 0 would be wrong, and so is a published S read without its null.",
         rows.assign(side=rows["direction"].map(SIDES)),
-        {name: header for name, header in columns.items() if rows.get(name, pd.Series([0])).notna().any()},
+        {name: header for name, header in columns.items() if name == "side" or rows[name].notna().any()},
         "shared_variance/*.shared_variance.tsv",
         "Tissue",
         list(rows["tissue_id"]),

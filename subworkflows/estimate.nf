@@ -43,7 +43,12 @@ def estimateText(opts) {
         'SUMMARISE_PATCHES' : opts.patch_features ? batches : 0,
         'AGGREGATE_FEATURES': settings,
         'PREPARE_EXPRESSION': tissues,
+        'ADJUST_CONFOUNDERS': settings,
+        'SHARED_VARIANCE'   : settings,
         'ASSOCIATE'         : settings,
+        'COMBINE_SCALES'    : tissues,
+        // Tissues of each size, and sizes of each tissue; one alone has nothing to compare with.
+        'COMPARE_ASSOCIATIONS': (tissues > 1 ? sizes.size() : 0) + (sizes.size() > 1 && !opts.features ? tissues : 0),
         'other'             : opens_slides ? 5 : 2,
     ].findAll { _name, n -> n > 0 }
     def core_seconds = opens_slides
