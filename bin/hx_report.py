@@ -13,7 +13,15 @@ RULE = (
 EXAMPLES = 3
 # Stages that can lose a slide, in the order of the flow.
 SLIDE_STAGES = [
-    *("prepare_gtex", "prepare_tcga", "check_cohort", "segment_tissue", "extract_features", "summarise_patches", "aggregate_features"),
+    *(
+        "prepare_gtex",
+        "prepare_tcga",
+        "check_cohort",
+        "segment_tissue",
+        "extract_features",
+        "summarise_patches",
+        "aggregate_features",
+    ),
 ]
 
 

@@ -113,7 +113,7 @@ def shared_numbers(
     for name, cut in (("published", kept), ("published_95", 0.95)):
         value, pcs = published_share(target.pcs, predictor.pcs, cut)
         numbers |= {name: value, f"{name}_components": pcs, f"{name}_null": pcs / dim}
-    technical = 1 - np.trace(target.kernel) / target.total
+    technical = 1 - np.trace(target.kernel) / target.total if frame.space.covariate_rank else 0.0
     rank, before = frame.space.covariate_rank, frame.space.dim + frame.space.covariate_rank
     names = ("technical", "shared", "rest")
     numbers |= dict(zip(names, parts(float(adjusted(technical, rank, before)), estimate), strict=True))

@@ -170,7 +170,6 @@ def _measure(
     artefacts = artefact_masks(picture.pixels, bands, small, slide.background, pixel_um(slide, picture.factor))
     del bands  # large, and held by `artefacts` as long as they are needed
     shares, flags = _flagged(artefacts, small, picture.factor, size, grids)
-    release_memory()
     counts = np.stack([value_counts(picture.pixels[..., channel], small) for channel in range(3)])
     colour = counts @ np.arange(256) / counts[0].sum() if small.any() else np.full(3, np.nan)
     sharpness = measure_focus(slide, mask, factor, args.seed, sample)
@@ -215,6 +214,7 @@ def _flagged(
         shares[name] = float(flag.sum() / tissue.sum()) if tissue.any() else np.nan
         for of_grid, grid in zip(flags, grids, strict=True):
             of_grid[f"{name}_fraction"] = _of_patches(flag, factor, slide_size, grid)
+        release_memory()
     return shares, flags
 
 

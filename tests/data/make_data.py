@@ -19,6 +19,7 @@ import check_cohort  # noqa: E402
 import extract_features  # noqa: E402
 import prepare_expression  # noqa: E402
 import segment_tissue  # noqa: E402
+import shared_variance  # noqa: E402
 import simulate_cohort  # noqa: E402
 import summarise  # noqa: E402
 from hx_io import read_table, write_tsv  # noqa: E402
@@ -30,6 +31,12 @@ def run(command, *arguments: object) -> None:
     code = command.main([str(argument) for argument in arguments])
     if code:
         sys.exit(f"{command.__name__} left with {code}")
+
+
+def read_donors(tissue: str) -> list[str]:
+    """Donors of the cohort in a tissue, who have features and expression."""
+    table = read_table(MADE / "check" / "cohort.tsv")
+    return table.loc[table["tissue_id"] == tissue, "donor"].tolist()
 
 
 def make_training() -> None:
@@ -201,6 +208,14 @@ def main() -> None:
         f"{tissue}.256",
         "--outdir",
         MADE / "associations",
+    )
+    (MADE / "design.tsv").write_text("\n".join(["donor", *read_donors(tissue)]) + "\n")
+    run(
+        shared_variance,
+        *("--features", MADE / "features" / f"{tissue}.256.h5ad"),
+        *("--expression", MADE / "expression" / f"{tissue}.expression.h5ad"),
+        *("--design", MADE / "design.tsv", "--setting-prefix", f"{tissue}.256", "--aggregations", "mean"),
+        *("--primary", "256,tiny,mean", "--outdir", MADE / "shared_variance"),
     )
     run(
         summarise,

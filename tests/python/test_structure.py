@@ -136,6 +136,8 @@ def test_published_parameters_are_the_studys_choices():
         "classifier_head_optimizer": "rmsprop",
         "freeze_below": 172,
         "retrained_from": "128",
+        "confounders": "published",
+        "confounder_model": "published",
         "gene_filter": "published",
         "correction": "bonferroni",
         "alpha": 0.0001,
