@@ -106,7 +106,7 @@ def shared_numbers(
     estimate = float(adjusted(share, m, dim))
     low, high, error = interval(estimate, jackknife(target.kernel, predictor.replicates, m)[:, -1])
     null = permuted_shares(target.pcs, scores, frame.orders)
-    centre, spread = null.mean(), null.std(ddof=1)
+    centre, spread = null.mean(), null.std(ddof=1) or 1.0
     numbers = {"components_parallel": predictor.parallel, "components": m, "share": share, "null_share": m / dim}
     numbers |= {"adjusted_share": estimate, "ci_low": low, "ci_high": high, "se": error}
     numbers |= {"p": permutation_p(share, null), "z": (share - centre) / spread}

@@ -49,7 +49,7 @@ class SlideFile:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._lock = threading.Lock()
-        self._cache = openslide.OpenSlideCache(CACHE_BYTES)
+        self._cache: openslide.OpenSlideCache | None = openslide.OpenSlideCache(CACHE_BYTES)
         self._handle = self._open()
         self.properties = technical(self._handle.properties)
         self.vendor = self.properties.get("openslide.vendor", "")
@@ -71,6 +71,7 @@ class SlideFile:
 
     def close(self) -> None:
         self._handle.close()
+        self._cache = None  # whose tiles would stay as long as this object
 
     def _open(self) -> openslide.OpenSlide:
         if not self.path.exists():

@@ -77,7 +77,7 @@ def _headline(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         "components": named("PCs", "Above noise, at most a fifth of the dimensions", COUNT),
         "published": named("Published S", "The 2017 study's statistic: nears 1 whatever the data", RATIO),
         "published_null": named("its null", "What the published S is for unrelated data", RATIO),
-        "reml": named("REML", "Share on the kernel of all PCs, each by its variance", RATIO),
+        "reml": named("REML", "Share if all PCs explained in proportion to their variance; too large otherwise", RATIO),
         "reml_null_95": named("REML by chance", "95 % point of it for unrelated data", RATIO),
         "n": named("Donors", "Donors", COUNT),
         "dim": named("Dimensions", "n - 1 - rank of the covariates", COUNT),
