@@ -18,6 +18,7 @@ import hx_confounder_sections
 import hx_expression_sections
 import hx_feature_sections
 import hx_report as report
+import hx_scale_sections
 import hx_sections as sections
 import hx_variance_sections
 from hx_association import QQ, SUMMARY
@@ -39,6 +40,7 @@ SECTIONS = (
     hx_expression_sections,
     hx_confounder_sections,
     hx_variance_sections,
+    hx_scale_sections,
     hx_association_sections,
 )
 TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
@@ -137,6 +139,7 @@ def main(argv: list[str] | None) -> None:
         *hx_expression_sections.expression_sections(stages),
         *hx_confounder_sections.confounder_sections(stages, chosen),
         *hx_variance_sections.variance_sections(stages, chosen),
+        *hx_scale_sections.scale_sections(stages),
         sections.qq(qq, chosen),
         sections.calibration(tables["calibration"]),
         sections.settings(tables["settings"]),

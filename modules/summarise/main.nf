@@ -24,7 +24,7 @@ process SUMMARISE {
     def with_truth = truth ? "--truth ${truth} --features features --expression expression" : ''
     def with_status = status ? "--status ${status}" : ''
     """
-    # bin: hx_association.py hx_association_sections.py hx_classifier_sections.py hx_cli.py hx_cohort_report.py hx_cohort_sections.py hx_confounder_sections.py hx_donors.py hx_expression_sections.py hx_fdr.py hx_feature_sections.py hx_gather.py hx_io.py hx_join.py hx_linear.py hx_methods.py hx_mqc.py hx_null.py hx_parallel.py hx_pvalue.py hx_reml.py hx_report.py hx_scan.py hx_sections.py hx_shared.py hx_sizes.py hx_slide_sections.py hx_truth.py hx_variance.py hx_variance_sections.py
+    # bin: hx_association.py hx_association_sections.py hx_classifier_sections.py hx_cli.py hx_cohort_report.py hx_cohort_sections.py hx_confounder_sections.py hx_donors.py hx_expression_sections.py hx_fdr.py hx_feature_sections.py hx_gather.py hx_io.py hx_join.py hx_linear.py hx_methods.py hx_mqc.py hx_null.py hx_parallel.py hx_pvalue.py hx_reml.py hx_report.py hx_scale_sections.py hx_scan.py hx_sections.py hx_shared.py hx_sizes.py hx_slide_sections.py hx_truth.py hx_variance.py hx_variance_sections.py
     summarise.py \\
         --cohort cohort \\
         --dropped ${dropped} ${with_status} \\

@@ -413,3 +413,27 @@ def test_a_slide_is_lost_once():
         ["S2", "no patch of 1024 px"],
         ["S2", "no patch of 512 px"],
     ]
+
+
+def test_every_section_has_a_place_in_the_report():
+    """A section that the order does not name would come before the verdict."""
+    import ast
+
+    import yaml
+
+    order = yaml.safe_load((ROOT / "assets" / "multiqc_config.yml").read_text())["report_section_order"]
+    drawn = set()
+    for path in [*(ROOT / "bin").glob("hx_*sections.py"), ROOT / "bin" / "hx_methods.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
+                "table",
+                "lines",
+                "bars",
+                "text",
+                "section",
+            ):
+                name = node.args[0]
+                if isinstance(name, ast.Constant):
+                    drawn.add(name.value)
+    assert len(drawn) > 30 and drawn <= set(order)
+    assert max(order, key=lambda name: order[name]["order"]) == "planted_truths"
