@@ -112,7 +112,8 @@ def write_tsv(table: pd.DataFrame, path: str | Path) -> None:
     Cells are not quoted; tabs and line ends within one become blanks.
     """
     text = table.select_dtypes(["object", "string"])
-    table = table.assign(**{name: text[name].replace(r"[\t\r\n]+", " ", regex=True) for name in text})
+    with pd.option_context("future.no_silent_downcasting", True):
+        table = table.assign(**{name: text[name].replace(r"[\t\r\n]+", " ", regex=True) for name in text})
     with atomic(path) as temporary:
         table.to_csv(
             temporary, sep="\t", index=False, float_format="%.10g", lineterminator="\n", quoting=csv.QUOTE_NONE
