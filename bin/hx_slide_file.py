@@ -95,7 +95,7 @@ class SlideFile:
         return handle
 
     @contextmanager
-    def _caching(self, capacity: int) -> Iterator[None]:
+    def caching(self, capacity: int) -> Iterator[None]:
         """Keep up to `capacity` bytes of decoded tiles in it, and none of them after it, unless it is left early."""
         before = self._cache
         self._set_cache(openslide.OpenSlideCache(capacity))
@@ -150,7 +150,7 @@ class SlideFile:
         columns = tile_width * max(1, BLOCK_PIXELS // (rows * tile_width))
         shrinkers = [Shrinker(shrink) for shrink in shrinks]
         # Where pixels of the level lie between tiles of it, a block needs a part of the next row of tiles too.
-        with self._caching(min(max(LEVEL_CACHE_BYTES, 2 * width * tile_height * 4), CACHE_BYTES)):
+        with self.caching(min(max(LEVEL_CACHE_BYTES, 2 * width * tile_height * 4), CACHE_BYTES)):
             for top in range(0, height, rows):
                 parts: list[list[np.ndarray]] = [[] for _ in shrinks]
                 for left in range(0, width, columns):

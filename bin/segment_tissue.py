@@ -28,6 +28,7 @@ from hx_overlay import draw_grid, figure_2, write_jpeg
 from hx_rows import read_slides
 from hx_sizes import size_folder, size_names, size_sides, size_text
 from hx_slide import NOMINAL_MPP, Slide, TileError, open_slide
+from hx_slide_file import LEVEL_CACHE_BYTES
 from hx_tissue import geojson, glass_mask, otsu_mask
 from hx_training import TrainingPatches, no_patches, training_name, write_training
 from hx_training_cut import cut_training
@@ -71,12 +72,13 @@ def measure_focus(slide: Slide, mask: np.ndarray, factor: tuple[float, float], s
     """Median focus of up to FOCUS_WINDOWS windows of level 0, spread over the tissue; NaN where there is none."""
     windows = patch_grid(mask, factor, (slide.width, slide.height), FOCUS_PX)
     values = []
-    for x, y in thin(windows, FOCUS_WINDOWS, seed, sample).coords:
-        try:
-            values.append(focus(slide.read(int(x), int(y), FOCUS_PX, FOCUS_PX)))
-        except TileError:
-            width, height = slide.tile_size(0)
-            slide.bad_tiles.add((0, int(x // width), int(y // height)))
+    with slide.caching(LEVEL_CACHE_BYTES):  # none of the tiles is needed again
+        for x, y in thin(windows, FOCUS_WINDOWS, seed, sample).coords:
+            try:
+                values.append(focus(slide.read(int(x), int(y), FOCUS_PX, FOCUS_PX)))
+            except TileError:
+                width, height = slide.tile_size(0)
+                slide.bad_tiles.add((0, int(x // width), int(y // height)))
     return float(np.median(values)) if values else np.nan
 
 

@@ -91,6 +91,8 @@ def cohort_arguments(cohort: Path, sheet: Path, encoder: Path) -> list[object]:
         f"{cohort / 'sample_attributes.txt'},{cohort / 'subject_phenotypes.txt'}",
         "--truth",
         cohort / "truth.json",
+        "--confounders",
+        "none",
         "--patch_sizes",
         "128,256",
         "--max_patches",
