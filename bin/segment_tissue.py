@@ -171,7 +171,7 @@ def _measure(
         small = cv2.resize(mask.view(np.uint8), picture.pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST).view(bool)
     artefacts = artefact_masks(picture.pixels, bands, small, slide.background, pixel_um(slide, picture.factor))
     del bands  # large, and held by `artefacts` as long as they are needed
-    shares, flags = _flagged(artefacts, small, picture.factor, size, grids)
+    shares, flags = _flagged(slide, artefacts, small, grids)
     counts = np.stack([value_counts(picture.pixels[..., channel], small) for channel in range(3)])
     colour = counts @ np.arange(256) / counts[0].sum() if small.any() else np.full(3, np.nan)
     sharpness = measure_focus(slide, mask, factor, args.seed, sample)
@@ -204,26 +204,18 @@ def _measure(
 
 
 def _flagged(
-    artefacts: Iterable[tuple[str, np.ndarray]],
-    tissue: np.ndarray,
-    factor: tuple[float, float],
-    slide_size: tuple[int, int],
-    grids: list[Grid],
+    slide: Slide, artefacts: Iterable[tuple[str, np.ndarray]], tissue: np.ndarray, grids: list[Grid]
 ) -> tuple[dict[str, float], list[dict[str, np.ndarray]]]:
-    """Of each artefact its share of the tissue's area, and of each grid the share of every patch that is flagged."""
+    """Of each artefact its share of the tissue's area, and of each grid the shares of its patches, float32 (n,)."""
     shares, flags = {}, [{} for _ in grids]
     for name, flag in artefacts:
         shares[name] = float(flag.sum() / tissue.sum()) if tissue.any() else np.nan
         for of_grid, grid in zip(flags, grids, strict=True):
-            of_grid[f"{name}_fraction"] = _of_patches(flag, factor, slide_size, grid)
+            column, line = grid.coords.T // grid.size
+            share = patch_fractions(flag, slide.overview.factor, (slide.width, slide.height), grid.size)[line, column]
+            of_grid[f"{name}_fraction"] = share.astype(np.float32)
         release_memory()
     return shares, flags
-
-
-def _of_patches(flag: np.ndarray, factor: tuple[float, float], slide_size: tuple[int, int], grid: Grid) -> np.ndarray:
-    """Share of each patch that is flagged, float32 (n,)."""
-    column, line = grid.coords.T // grid.size
-    return patch_fractions(flag, factor, slide_size, grid.size)[line, column].astype(np.float32)
 
 
 def _status(slide: Slide, mask: np.ndarray, grids: list[Grid], shares: dict[str, float]) -> dict[str, object]:
