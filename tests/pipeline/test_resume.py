@@ -31,7 +31,7 @@ def test_params_json_runs_the_same_again(first, project_copy):
 
 
 def test_edited_helper_reruns_what_imports_it(first, project_copy):
-    """hx_pvalue.py is imported by the association and by the summary; the report follows."""
+    """hx_pvalue.py is imported by the confounders, associations and the summary; what takes their files follows."""
     helper = project_copy / "bin" / "hx_pvalue.py"
     original, times = helper.read_text(), helper.stat()
     importers = {
@@ -39,14 +39,15 @@ def test_edited_helper_reruns_what_imports_it(first, project_copy):
         for path in (ROOT / "modules").glob("*/main.nf")
         if "hx_pvalue.py" in expected_line(path.read_text())
     }
-    assert importers == {"ASSOCIATE", "SUMMARISE"}
+    assert importers == {"ADJUST_CONFOUNDERS", "ASSOCIATE", "COMPARE_ASSOCIATIONS", "SUMMARISE"}
     try:
         helper.write_text(original + "\n# edited\n")
         run = again(first, project_copy)
     finally:
         helper.write_text(original)
         os.utime(helper, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert {name.split(" ")[0] for name in run.ran()} == importers | {"MULTIQC"}
+    followers = {"SHARED_VARIANCE", "COMBINE_SCALES", "MULTIQC"}
+    assert {name.split(" ")[0] for name in run.ran()} == importers | followers
     assert {"CHECK_COHORT", "SEGMENT_TISSUE", "EXTRACT_FEATURES", "AGGREGATE_FEATURES"} <= {
         name.split(" ")[0] for name in run.cached()
     }
@@ -62,6 +63,9 @@ def test_added_slide_reruns_its_batch_and_what_depends_on_it(first, cohort, proj
     tissue, batch = row["tissue_id"], row["batch"]
     expected = {"CHECK_COHORT", "CHECK_SEGMENTED", "CHECK_SLIDES"}
     expected |= {f"SEGMENT_TISSUE ({batch})", f"EXTRACT_FEATURES ({batch})"}
-    expected |= {f"{step} ({tissue}.{size})" for step in ("AGGREGATE_FEATURES", "ASSOCIATE") for size in (128, 256)}
+    steps = ("AGGREGATE_FEATURES", "ADJUST_CONFOUNDERS", "SHARED_VARIANCE", "ASSOCIATE")
+    expected |= {f"{step} ({tissue}.{size})" for step in steps for size in (128, 256)}
+    expected |= {f"COMPARE_ASSOCIATIONS ({group})" for group in ("size_128", "size_256", f"tissue_{tissue}")}
+    expected |= {f"COMBINE_SCALES ({tissue})"}
     expected |= {f"PREPARE_EXPRESSION ({tissue})", "SUMMARISE", "MULTIQC"}
     assert run.ran() == expected
