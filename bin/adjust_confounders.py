@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
@@ -23,15 +22,26 @@ import hx_confounder_tables as tables
 import hx_design as design
 from hx_cli import DataError, comma_list, command, log, parser, preview
 from hx_confounder_tables import View
-from hx_donors import Genes, common_donors, feature_settings, named_generator, read_annotated, read_genes, usable
+from hx_donors import (
+    PREFIX_HELP,
+    Genes,
+    common_donors,
+    feature_settings,
+    named_generator,
+    read_annotated,
+    read_genes,
+    setting_prefix,
+    too_few,
+    usable,
+)
 from hx_factors import declared
-from hx_io import atomic, write_tsv
+from hx_io import write_parquet, write_tsv
 from hx_join import MIN_DONORS, dropped_table
 from hx_ledger import kernel_of
 from hx_linear import standardise
 from hx_rows import COHORT_COLUMNS, tissue_rows
 from hx_selection import narrowed
-from hx_variance import GROUPS
+from hx_variance import jackknife_groups
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 GENES = pa.schema([(name, NAME if name in ("gene", "symbol", "factor") else pa.float64()) for name in tables.GENES])
@@ -113,8 +123,7 @@ def run(args: argparse.Namespace) -> None:
     """Read, choose the model, account for every factor, write."""
     features = read_annotated(args.features)
     tissue = args.setting_prefix.rsplit(".", 1)[0]
-    if features.n_obs < MIN_DONORS:
-        reason = f"{features.n_obs} donors have features, at least {MIN_DONORS} are needed"
+    if reason := too_few(features):
         log.warning("%s: %s: nothing is adjusted", args.features.name, reason)
         write_all(args, {}, pd.DataFrame(columns=["donor"]), [(args.setting_prefix, "size", reason)])
         return
@@ -144,7 +153,7 @@ def run(args: argparse.Namespace) -> None:
     log.info("%s: %d donors, %d factors, %d columns in the model", args.setting_prefix, n, len(terms), len(labels))
 
     folds = cohort.set_index("donor").loc[donors, "fold"].astype(int).to_numpy()
-    groups = named_generator(args.seed, f"{tissue}.jackknife").permutation(n) % min(GROUPS, n)
+    groups = jackknife_groups(named_generator(args.seed, f"{tissue}.jackknife"), n)
     of_genes = tables.gene_table(genes.normal.unit, genes.id, genes.symbol, terms)
     assumptions, points = tables.assumption_tables(pcs, terms, args.seed, tissue)
     found = {
@@ -172,8 +181,7 @@ def write_all(
     for name, names in tables.COLUMNS.items():
         write_tsv(found[name][names] if name in found else pd.DataFrame(columns=names), f"{out}.{name}.tsv")
     genes = found.get("genes", pd.DataFrame(columns=tables.GENES))[tables.GENES]
-    with atomic(f"{out}.confounder_genes.parquet") as temporary:
-        pq.write_table(pa.Table.from_pandas(genes, GENES, preserve_index=False), temporary, compression="zstd")
+    write_parquet(pa.Table.from_pandas(genes, GENES, preserve_index=False), f"{out}.confounder_genes.parquet")
     write_tsv(matrix, f"{out}.design.tsv")
     write_tsv(dropped_table(dropped, "adjust_confounders"), f"{out}.adjust_confounders.dropped.tsv")
 
@@ -185,7 +193,7 @@ def main(argv: list[str] | None) -> None:
     add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
     add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
     add("--cohort", type=Path, required=True, help="cohort.tsv of check_cohort.py, with the covariates")
-    add("--setting-prefix", required=True, help="<tissue_id>.<size>; size `-` for a feature table")
+    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
     add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
     add(
         "--confounders", type=comma_list, default="default",
@@ -207,8 +215,6 @@ def main(argv: list[str] | None) -> None:
         arguments.error("--confounders: give default, none or published alone, or names of columns")
     if args.confounder_pcs < 0 or args.threads < 1:
         arguments.error("--confounder-pcs is at least 0, --threads at least 1")
-    if "." not in args.setting_prefix:
-        arguments.error(f"--setting-prefix {args.setting_prefix}: <tissue_id>.<size> is expected")
     with threadpool_limits(args.threads):
         run(args)
 

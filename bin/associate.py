@@ -36,28 +36,32 @@ from hx_association_tables import (
     qq_table,
 )
 from hx_best_pairs import benchmark_t, split_half_r
-from hx_cli import comma_list, command, log, parser, preview
-from hx_controls import CONTROLS, other_features, shuffled, tissue_strata
+from hx_cli import comma_list, command, log, parser
+from hx_controls import CONTROLS, control_list, shuffled, tissue_strata
 from hx_donors import (
     MIN_DOF,
+    PREFIX_HELP,
     Features,
     Genes,
     Side,
     common_donors,
     factor_of,
     feature_settings,
+    is_primary,
+    lost_donors,
     named_generator,
     read_annotated,
     read_design,
-    read_genes,
-    space_of,
+    setting_prefix,
+    side_of,
+    too_few,
     usable,
 )
-from hx_genes import listed_genes
-from hx_hidden import spaces, varying_and_left
+from hx_gene_lists import listed_genes
+from hx_hidden import spaces
 from hx_io import atomic, write_tsv
 from hx_join import MIN_DONORS, dropped_table
-from hx_linear import Standardised, standardise
+from hx_linear import Standardised, carrying_columns, standardise
 from hx_null import max_null, null_histograms
 from hx_scan import Pairs
 
@@ -84,8 +88,8 @@ def run(args: argparse.Namespace) -> None:
             path = stack.enter_context(atomic(f"{out}.{name}.parquet"))
             parts.append(stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd")))
         work = Associations(args, features, expression, Writers(*parts))
-        if features.n_obs < MIN_DONORS:
-            work.summary, work.dropped = leave_out(args, features)
+        if reason := too_few(features):
+            work.summary, work.dropped = leave_out(args, features, reason)
         else:
             work.run()
     write_tsv(pd.DataFrame(work.summary, columns=SUMMARY), f"{out}.association_summary.tsv")
@@ -113,26 +117,13 @@ def summary_row(args: argparse.Namespace, image: AnnData, part: Features, **numb
     }
 
 
-def leave_out(args: argparse.Namespace, features: AnnData) -> tuple[list[dict], list[tuple]]:
-    """Summary and losses where too few donors have features: slides too small for the patch size, say."""
-    reason = f"{features.n_obs} donors have features, at least {MIN_DONORS} are needed"
+def leave_out(args: argparse.Namespace, features: AnnData, reason: str) -> tuple[list[dict], list[tuple]]:
+    """Summary and losses where too few donors have features."""
     log.warning("%s: %s: nothing is tested", args.features.name, reason)
     _, size = args.setting_prefix.rsplit(".", 1)
     parts = feature_settings(features, features.obs_names.to_numpy(), size, args.aggregations, args.features.name)
     summary = [summary_row(args, features, part, n=features.n_obs, features=0) for part in parts]
     return summary, [(args.setting_prefix, "size", reason)]
-
-
-def side_of(
-    expression: AnnData, donors: np.ndarray, design: pd.DataFrame | None, names: tuple[str, str]
-) -> tuple[Side, list[tuple]]:
-    """Genes of some donors given the covariates, and (id, kind, reason) of those dropped.
-
-    names: of the expression file, and of what is tested, for messages.
-    """
-    space = space_of(design, donors, names[1])
-    genes, dropped = read_genes(expression, donors, names[0], space)
-    return Side(donors, None if design is None else design.loc[donors], space, genes), dropped
 
 
 def stand(args: argparse.Namespace, side: Side, values: np.ndarray, pairs: Pairs) -> dict[str, np.ndarray]:
@@ -171,14 +162,19 @@ class Associations:
             table = pd.DataFrame({"gene": self.side.genes.id, "symbol": self.side.genes.symbol})
             self.listed, unknown = listed_genes(table, str(args.genes))
             self.dropped += [(name, "gene", "on the list of --genes, not among the genes tested") for name in unknown]
-        lost = sorted(set(self.features.obs_names) - set(donors))
-        known = set(self.expression.obs_names)
-        why = {True: f"not among the donors of {args.design and args.design.name}", False: f"not in {sides[1]}"}
-        self.dropped += [(donor, "donor", f"in {sides[0]}, {why[donor in known]}") for donor in lost]
+        self.dropped += lost_donors(self.features, self.expression, donors, sides, args.design)
         # Donors without features were lost, and listed, when features were aggregated.
         log.info("%d donors of %s have no features in %s", len(self.expression) - len(donors), *sides[::-1])
         self.stratum, self.strata = tissue_strata(args.cohort, args.setting_prefix, donors)
-        self.other = read_annotated(args.other_features) if args.other_features else None
+        self.other, self.other_side = None, None
+        if args.other_features and "wrong_tissue" in args.controls:
+            self.other = read_annotated(args.other_features)
+            both = donors[np.isin(donors, self.other.obs_names.to_numpy(dtype=object))]
+            if len(both) < MIN_DONORS:
+                log.warning("%s: %d of the donors: no wrong_tissue", args.other_features.name, len(both))
+            else:
+                names = args.expression.name, args.setting_prefix
+                self.other_side, _ = side_of(self.expression, both, self.design, names)
         for part in feature_settings(self.features, donors, self.size, args.aggregations, sides[0]):
             self._setting(part)
 
@@ -210,7 +206,7 @@ class Associations:
             self.writers.listed.write_table(gene_table(setting, genes, names, image, family, args.alpha, standing))
         for control in (name for name in CONTROLS if name in args.controls):
             self._control(control, part, row, names, values)
-        if self.size == "-" or args.primary == f"{self.size},{part.encoder},{part.aggregation}":
+        if is_primary(part, self.size, args.primary):
             self._hidden_factors(setting, values)
 
     def _tested(self, side: Side, image: Standardised, genes: Genes | None = None) -> Tested:
@@ -230,15 +226,12 @@ class Associations:
         """A row of the summary and QQ points for features that belong to someone else."""
         args, side = self.args, self.side
         if control == "wrong_tissue":
-            if self.other is None:
+            if self.other_side is None or part.encoder not in set(self.other.var["encoder"]):
                 return
-            found = other_features(self.other, part, side.donors, self.size, args.other_features.name)
-            if found is None:
-                log.warning("%s: %s has too few of the donors", row["setting"], args.other_features.name)
-                return
-            donors, other = found
-            side, _ = side_of(self.expression, donors, self.design, (args.expression.name, row["setting"]))
-            keep, _, _ = usable(other.values, other.name, "feature", args.other_features.name, side.space)
+            side, name = self.other_side, args.other_features.name
+            found = feature_settings(self.other, side.donors, self.size, [part.aggregation], name)
+            other = next(other for other in found if other.encoder == part.encoder)
+            keep, _, _ = usable(other.values, other.name, "feature", name, side.space)
             names, values = other.name[keep], other.values[:, keep]
             row = row | {"strata": args.other_features.name.rsplit(".", 2)[0]}
         else:
@@ -257,7 +250,7 @@ class Associations:
         matrix = None if side.design is None else side.design.to_numpy()
         generator = named_generator(args.seed, f"{args.setting_prefix}.hidden")
         for k, what, space in spaces(matrix, side.genes.normal.unit, MIN_DOF, generator):
-            where = varying_and_left(side.genes.values, space), varying_and_left(values, space)
+            where = carrying_columns(side.genes.values, space), carrying_columns(values, space)
             genes, image = (
                 standardise(v[:, w], space) for v, w in zip((side.genes.values, values), where, strict=True)
             )
@@ -273,9 +266,9 @@ def main(argv: list[str] | None) -> None:
     add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
     add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
     add("--design", type=Path, help="<tissue_id>.<size>.design.tsv of adjust_confounders.py; none: no covariates")
-    add("--setting-prefix", required=True, help="<tissue_id>.<size>; size `-` for a feature table")
+    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
     add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
-    add("--controls", type=comma_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}")
+    add("--controls", type=control_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}")
     add(
         "--cohort",
         type=Path,
@@ -294,13 +287,8 @@ def main(argv: list[str] | None) -> None:
     add("--threads", type=int, default=1)
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    unknown = sorted(set(args.controls) - {"none", *CONTROLS})
-    if unknown:
-        arguments.error(f"--controls {preview(unknown)}: choose from none, {', '.join(CONTROLS)}")
     if not 0 < args.alpha < 1 or args.top < 1 or args.max_hits < 1 or args.threads < 1 or args.permutations < 0:
         arguments.error("--alpha lies between 0 and 1; --top, --max-hits, --threads are at least 1, --permutations 0")
-    if "." not in args.setting_prefix:
-        arguments.error(f"--setting-prefix {args.setting_prefix}: <tissue_id>.<size> is expected")
     with threadpool_limits(args.threads):
         run(args)
 

@@ -16,19 +16,13 @@ from hx_cohort import check_overlap, chosen_tissues, cohort_tables, decide, excl
 from hx_covariate_tables import covariate_summary, covariates_by_tissue
 from hx_covariates import join_covariates, read_covariates, rna_annotation, rna_rin
 from hx_expression import check_expression, sample_names
-from hx_io import read_table, read_text, write_tsv
+from hx_io import read_names, read_table, write_tsv
 from hx_join import gathered
 from hx_sheet import check_rows, feature_rows, in_tables, say, shared_rna, sheet_rows
 from hx_units import UNITS
 
 EXCLUDED_KINDS = {"donor": "donors", "slide": "slides", "rna": "RNA samples", "unknown": "unknown ids"}
 PROBED = 50  # columns whose unit is checked when no column matches a slide
-
-
-def read_ids(path: str) -> set[str]:
-    """Ids of a text file, one a line; what follows a # is a comment."""
-    lines = (line.split("#")[0].strip() for line in read_text(path).split("\n"))
-    return {line for line in lines if line}
 
 
 def read_missing(path: str) -> dict[str, str]:
@@ -104,7 +98,7 @@ def main(argv: list[str] | None) -> None:
     faults, columns, readable = Faults(), [], []
     excluded, missing, covariates = set(), {}, {}
     with gathered(faults):
-        excluded = read_ids(args.exclude) if args.exclude else set()
+        excluded = read_names(args.exclude) if args.exclude else set()
     with gathered(faults):
         missing = read_missing(args.missing) if args.missing else {}
     with gathered(faults):

@@ -17,7 +17,7 @@ import pandas as pd
 from anndata import AnnData
 
 from hx_cli import DataError, command, log, parser, preview
-from hx_donors import common_donors, feature_settings, read_annotated, read_design, read_genes, space_of, usable
+from hx_donors import Side, common_donors, feature_settings, read_annotated, read_design, side_of, usable
 from hx_io import write_tsv
 from hx_linear import paired_correlations, standardise
 from hx_pvalue import PTable
@@ -31,7 +31,7 @@ COLUMNS = [
 ]
 
 
-class Side:
+class Place:
     """One <tissue_id>.<size> of a cohort, read when asked for. Files lie below `folder`, as their stages name them."""
 
     def __init__(self, folder: Path, cohort: str, name: str):
@@ -51,18 +51,17 @@ class Side:
         return read_annotated(self._path(f"{self.name}.h5ad"))
 
     @cached_property
-    def _read(self) -> tuple:
+    def _side(self) -> Side:
         path = self._path(f"{self.tissue_id}.expression.h5ad")
         if path is None:
             raise DataError(f"{self._folder}: no {self.tissue_id}.expression.h5ad: give the whole results folder")
         expression, design = read_annotated(path), read_design(self._path(f"{self.name}.design.tsv"))
         donors = common_donors(self.features, expression, (f"{self.name}.h5ad", path.name), design)
-        space = space_of(design, donors, self.label)
-        return donors, space, read_genes(expression, donors, path.name, space)[0]
+        return side_of(expression, donors, design, (path.name, self.label))[0]
 
     @property
     def donors(self) -> np.ndarray:
-        return self._read[0]
+        return self._side.donors
 
     def weights(self) -> dict[str, str]:
         """{encoder: SHA-256 of its weights}, by name; features of other weights are other features."""
@@ -81,33 +80,33 @@ class Side:
 
     def look_up(self, encoder: str, aggregation: str, hits: pd.DataFrame) -> tuple[pd.DataFrame, int, int] | None:
         """Hits with a feature and gene here, their r and p here as r_there, p_there; n; dof. None: no such setting."""
-        donors, space, genes = self._read
+        side = self._side
         if aggregation not in ("mean", "given", *self.features.layers):
             return None
-        parts = feature_settings(self.features, donors, self.size, [aggregation], self.name)
+        parts = feature_settings(self.features, side.donors, self.size, [aggregation], self.name)
         part = next((part for part in parts if part.encoder == encoder), None)
         if part is None:
             return None
-        keep, _, _ = usable(part.values, part.name, "feature", self.name, space)
+        keep, _, _ = usable(part.values, part.name, "feature", self.name, side.space)
         where = [
-            pd.Index(names).get_indexer(hits[c]) for names, c in ((part.name[keep], "feature"), (genes.id, "gene"))
+            pd.Index(names).get_indexer(hits[c]) for names, c in ((part.name[keep], "feature"), (side.genes.id, "gene"))
         ]
         known = (where[0] >= 0) & (where[1] >= 0)
         feature, gene = where[0][known], where[1][known]
         hits, order = hits[known], np.argsort(feature, kind="stable")
-        image = standardise(part.values[:, keep], space)
+        image = standardise(part.values[:, keep], side.space)
         r = np.empty(len(order))
-        r[order] = paired_correlations(image.unit, genes.normal.unit, feature[order], gene[order])
-        return hits.assign(r_there=r, p_there=PTable(image.dof).p(r)), len(donors), image.dof
+        r[order] = paired_correlations(image.unit, side.genes.normal.unit, feature[order], gene[order])
+        return hits.assign(r_there=r, p_there=PTable(image.dof).p(r)), len(side.donors), image.dof
 
 
-def sides_of(folder: Path, cohort: str) -> list[Side]:
+def sides_of(folder: Path, cohort: str) -> list[Place]:
     """Sides whose associations lie below a folder, by name."""
     names = {path.name.removesuffix(".associations.parquet") for path in folder.rglob("*.associations.parquet")}
-    return [Side(folder, cohort, name) for name in sorted(names)]
+    return [Place(folder, cohort, name) for name in sorted(names)]
 
 
-def pairs_of(here: list[Side], there: list[Side] | None, across: str) -> Iterator[tuple[Side, Side]]:
+def pairs_of(here: list[Place], there: list[Place] | None, across: str) -> Iterator[tuple[Place, Place]]:
     """Ordered pairs that are alike in all that --across does not vary."""
     same = ACROSS[across]
     everything = (
@@ -118,7 +117,7 @@ def pairs_of(here: list[Side], there: list[Side] | None, across: str) -> Iterato
             yield one, other
 
 
-def compared(one: Side, other: Side, across: str) -> Iterator[dict]:
+def compared(one: Place, other: Place, across: str) -> Iterator[dict]:
     """A row (COLUMNS) for each setting of `one` that `other` has too, made by the same weights."""
     hits = one.hits()
     shared = len(set(one.donors) & set(other.donors))

@@ -8,8 +8,7 @@ out, in the same order of donors.
 import numpy as np
 import pandas as pd
 
-from hx_hidden import varying_and_left
-from hx_linear import ResidualSpace, paired_correlations, residual_space, standardise
+from hx_linear import ResidualSpace, carrying_columns, paired_correlations, residual_space, standardise
 from hx_robustness import adjusted_t, benchmark_r
 from hx_scan import scan
 
@@ -47,7 +46,7 @@ def split_half_r(genes: np.ndarray, features: np.ndarray, design: np.ndarray | N
 
 def _units(values: np.ndarray, space: ResidualSpace) -> tuple[np.ndarray, np.ndarray]:
     """Unit residuals of the columns, zeros for those that carry nothing; and which ones carry something."""
-    keep = varying_and_left(values, space)
+    keep = carrying_columns(values, space)
     unit = np.zeros(values.shape)
     if keep.any():
         unit[:, keep] = standardise(values[:, keep], space).unit

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Negative controls: orders in which a setting's features are given to the wrong donors."""
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
-from hx_donors import Features, feature_settings, named_generator
-from hx_join import MIN_DONORS
+from hx_cli import comma_list, preview
+from hx_donors import named_generator
 from hx_rows import tissue_rows
 
 CONTROLS = ("shuffle_donors", "shuffle_within", "wrong_tissue")
@@ -40,23 +40,20 @@ def strata(cohort: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return np.zeros(len(cohort), np.int64), []
 
 
+def control_list(text: str) -> list[str]:
+    """Comma-separated names of CONTROLS, or none (argparse type)."""
+    names = comma_list(text)
+    if unknown := sorted(set(names) - {"none", *CONTROLS}):
+        raise ArgumentTypeError(f"{preview(unknown)}: choose from none, {', '.join(CONTROLS)}")
+    return names
+
+
 def tissue_strata(cohort: Path | None, prefix: str, donors: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """`strata` of the donors from the rows of cohort.tsv of the tissue of <tissue_id>.<size>; without a file, one."""
     if cohort is None:
         return np.zeros(len(donors), np.int64), []
     rows = tissue_rows(cohort, prefix.rsplit(".", 1)[0]).set_index("donor")
     return strata(rows.reindex(donors).fillna(""))
-
-
-def other_features(
-    table: AnnData, part: Features, donors: np.ndarray, size: str, name: str
-) -> tuple[np.ndarray, Features] | None:
-    """Donors of whom another tissue has features too, and those of the same encoder and aggregation; None: too few."""
-    both = np.array([donor for donor in donors if donor in set(table.obs_names)], dtype=object)
-    if len(both) < MIN_DONORS or part.encoder not in set(table.var["encoder"]):
-        return None
-    found = feature_settings(table, both, size, [part.aggregation], name)
-    return both, next(other for other in found if other.encoder == part.encoder)
 
 
 def shuffled(seed: int, name: str, stratum: np.ndarray) -> np.ndarray:

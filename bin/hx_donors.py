@@ -3,6 +3,7 @@
 
 import hashlib
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from hx_linear import (
     varying_columns,
 )
 
+PREFIX_HELP = "<tissue_id>.<size>; size `-` for a feature table"
 MIN_DOF = MIN_DONORS - 2  # residual degrees of freedom: those of the fewest donors without covariates
 
 
@@ -70,9 +72,15 @@ class Side:
 
     def numbers(self) -> dict[str, object]:
         """What a summary says of it."""
-        names = [] if self.design is None else sorted({factor_of(name) for name in self.design})
         count = {"n": len(self.donors), "dof": self.space.dim - 1, "genes": len(self.genes.id)}
-        return {**count, "adjusted_for": ";".join(names)}
+        return {**count, "adjusted_for": adjusted_for(self.design)}
+
+
+def setting_prefix(text: str) -> str:
+    """<tissue_id>.<size> (argparse type)."""
+    if "." not in text:
+        raise ArgumentTypeError(f"{text}: <tissue_id>.<size> is expected")
+    return text
 
 
 def read_annotated(path: Path) -> AnnData:
@@ -106,6 +114,11 @@ def read_design(path: Path | None) -> pd.DataFrame | None:
 def factor_of(column: str) -> str:
     """The covariate that a column of the design belongs to: SMCENTER of SMCENTER=C1, SMTSISCH of SMTSISCH.spline2."""
     return re.sub(r"(=.*|\.spline\d+)\Z", "", column)
+
+
+def adjusted_for(design: pd.DataFrame | None) -> str:
+    """The covariates of a design, `;`-joined; '' for none."""
+    return ";".join([] if design is None else sorted({factor_of(column) for column in design}))
 
 
 def space_of(design: pd.DataFrame | None, donors: np.ndarray, where: str) -> ResidualSpace:
@@ -152,6 +165,23 @@ def common_donors(
     return common
 
 
+def too_few(features: AnnData) -> str:
+    """Why nothing can be tested with so few donors: slides too small for the patch size, say; '' where it can."""
+    if features.n_obs >= MIN_DONORS:
+        return ""
+    return f"{features.n_obs} donors have features, at least {MIN_DONORS} are needed"
+
+
+def lost_donors(
+    features: AnnData, expression: AnnData, donors: np.ndarray, names: tuple[str, str], design: Path | None
+) -> list[tuple[str, str, str]]:
+    """(id, kind, reason) of donors with features who are not among `donors` of common_donors; names as there."""
+    known = set(expression.obs_names)
+    why = {True: f"not among the donors of {design and design.name}", False: f"not in {names[1]}"}
+    lost = sorted(set(features.obs_names) - set(donors))
+    return [(donor, "donor", f"in {names[0]}, {why[donor in known]}") for donor in lost]
+
+
 def usable(
     values: np.ndarray, names: np.ndarray, kind: str, where: str, space: ResidualSpace | None = None
 ) -> tuple[np.ndarray, list[tuple], int]:
@@ -196,6 +226,18 @@ def read_genes(
     return genes, dropped + more
 
 
+def side_of(
+    expression: AnnData, donors: np.ndarray, design: pd.DataFrame | None, names: tuple[str, str]
+) -> tuple[Side, list[tuple]]:
+    """Genes of some donors given the covariates, and (id, kind, reason) of those dropped.
+
+    names: of the expression file, and of what is tested, for messages.
+    """
+    space = space_of(design, donors, names[1])
+    genes, dropped = read_genes(expression, donors, names[0], space)
+    return Side(donors, None if design is None else design.loc[donors], space, genes), dropped
+
+
 def feature_settings(
     features: AnnData, donors: np.ndarray, size: str, aggregations: list[str], name: str
 ) -> Iterator[Features]:
@@ -221,6 +263,11 @@ def feature_settings(
             yield Features(
                 encoder, aggregation, part.var_names.to_numpy(dtype=object), np.asarray(values, dtype=np.float64)
             )
+
+
+def is_primary(part: Features, size: str, primary: str) -> bool:
+    """Whether a setting is the declared analysis (size,encoder,aggregation); a feature table has no other."""
+    return size == "-" or primary == f"{size},{part.encoder},{part.aggregation}"
 
 
 def named_generator(seed: int, name: str) -> np.random.Generator:

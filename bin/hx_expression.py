@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from hx_cli import DataError, Faults, preview
+from hx_gene_lists import without_version
 from hx_join import gathered
 from hx_matrix import open_matrix
 from hx_matrix_base import CappedFaults, Matrix
 from hx_units import UnitCheck, mixed_faults, name_faults
 
 BLOCK_GENES = 1000  # genes ranked at a time
-# The version of an Ensembl id. That of a gene in the pseudo-autosomal region of Y stands before its suffix.
-VERSION = r"\.\d+(?=$|_PAR_Y$)"
 
 
 class Read(NamedTuple):
@@ -31,16 +30,6 @@ class Read(NamedTuple):
 def sample_names(path: str | Path) -> list[str]:
     """Names of the samples of an expression file, in its order; of a text file only the head is read."""
     return open_matrix(path).samples
-
-
-def without_version(genes: pd.Series) -> pd.Series:
-    """Ensembl ids without their version; other ids as they are. A gene's copy on Y stays another gene than that on X.
-
-    >>> without_version(pd.Series(["ENSG00000182378.14", "ENSG00000182378.14_PAR_Y", "TP53"])).tolist()
-    ['ENSG00000182378', 'ENSG00000182378_PAR_Y', 'TP53']
-    """
-    ensembl = genes.str.match(r"ENS[A-Z]*\d")
-    return genes.where(~ensembl, genes.str.replace(VERSION, "", regex=True))
 
 
 def _read(matrix: Matrix, wanted: list[str], unit: str, keep: bool) -> Read:

@@ -4,10 +4,7 @@
 import numpy as np
 import pandas as pd
 
-from hx_cli import DataError, preview
 from hx_counts import cpm
-from hx_expression import without_version
-from hx_io import read_text
 
 GENE_FILTERS = ("none", "published", "gtex")
 # The study's filter: genes with a mean of log2 values above 1, of these the 2000 with the largest standard deviation.
@@ -17,34 +14,6 @@ GTEX_LEVEL, GTEX_READS, GTEX_SHARE = 0.1, 6, 0.2
 BLOCK_GENES = 1000
 BINS = 50
 HISTOGRAM_COLUMNS = ["tissue_id", "what", "left", "right", "genes", "kept", "cut_off", "applied"]
-
-
-def listed_genes(genes: pd.DataFrame, path: str) -> tuple[np.ndarray, list[str]]:
-    """Which genes a list names, by id, id without version, or symbol; and the names that fit none.
-
-    A symbol means every gene that bears it; an id without version means the gene, not its copy on Y (_PAR_Y).
-
-    Args:
-        genes: columns gene and symbol.
-        path: text file, a name a line, comments after #.
-
-    Raises:
-        DataError: no name fits.
-    """
-    lines = (line.split("#")[0].strip() for line in read_text(path).split("\n"))
-    names = sorted({line for line in lines if line})
-    bare = without_version(genes["gene"])
-    wanted = {*names, *without_version(pd.Series(names, dtype=str))}
-    mask = (genes["gene"].isin(names) | bare.isin(wanted) | genes["symbol"].isin(names)).to_numpy()
-    if not mask.any():
-        raise DataError(
-            f"{path}: none of {len(names)} genes is in the expression file: listed are {preview(names, 3)}, "
-            f"the file has {preview(genes['gene'], 3)} ({preview(genes['symbol'], 3)})"
-        )
-    known = {*genes["symbol"], *bare}
-    return mask, [
-        name for name, plain in zip(names, without_version(pd.Series(names)), strict=True) if not {name, plain} & known
-    ]
 
 
 def shared_symbols(symbols: pd.Series) -> np.ndarray:

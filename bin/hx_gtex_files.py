@@ -14,7 +14,6 @@ from hx_join import gathered, gtex_donor, key_columns
 
 EXPRESSION, ATTRIBUTES, SUBJECTS = "expression", "sample attributes", "subject phenotypes"
 CHANGES, HISTOLOGY, LIST = "tissue changes", "histology table", "slide list"
-ROLES = (EXPRESSION, ATTRIBUTES, SUBJECTS, CHANGES, HISTOLOGY, LIST)
 # Of these a folder holds one: a second is that of another release, or a copy.
 SINGLE = (ATTRIBUTES, SUBJECTS, CHANGES)
 SUBJECT_MARKS = {"sex", "gender", "age", "dthhrdy"}

@@ -8,23 +8,10 @@ alone does.
 
 import numpy as np
 
-from hx_linear import ResidualSpace, residual_space, spanned_columns, varying_columns
+from hx_linear import ResidualSpace, residual_space
+from hx_variance import principal
 
 SERIES = (0, 1, 5, 10, 20)
-
-
-def components(genes: np.ndarray, count: int) -> np.ndarray:
-    """(donors, count) leading left singular vectors of a (donors, genes) unit matrix, fewer where its rank is lower."""
-    values, vectors = np.linalg.eigh(genes @ genes.T)
-    order = np.argsort(-values)[:count]
-    return vectors[:, order[values[order] > 1e-10 * values.max()]]
-
-
-def varying_and_left(values: np.ndarray, space: ResidualSpace) -> np.ndarray:
-    """(columns,) bool: the column varies and the space's covariates leave something of it."""
-    keep = varying_columns(values)
-    keep[keep] = ~spanned_columns(values[:, keep], space)
-    return keep
 
 
 def spaces(
@@ -38,9 +25,11 @@ def spaces(
     """
     donors = len(genes)
     base = np.empty((donors, 0)) if covariates is None else covariates
+    components = principal(genes @ genes.T)
+    known = components.scores[:, : components.rank]
     found = []
     for k in SERIES:
-        extra = {"expression": components(genes, k), "noise": generator.standard_normal((donors, k))}
+        extra = {"expression": known[:, :k], "noise": generator.standard_normal((donors, k))}
         for what, columns in extra.items():
             space = residual_space(np.hstack([base, columns]), donors)
             if space.dim - 1 >= least and columns.shape[1] == k and not (k == 0 and what == "noise"):

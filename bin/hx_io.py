@@ -11,10 +11,14 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from hx_cli import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @contextlib.contextmanager
@@ -104,6 +108,24 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if faults:
         raise DataError(*faults)
     return pd.DataFrame(rows, columns=columns, dtype=str, index=pd.RangeIndex(skipped, skipped + len(rows)))
+
+
+def read_names(path: str | Path) -> set[str]:
+    """Names of a text file, one a line; what follows a # is a comment.
+
+    Raises:
+        DataError: see read_text.
+    """
+    lines = (line.split("#")[0].strip() for line in read_text(path).split("\n"))
+    return {line for line in lines if line}
+
+
+def write_parquet(table: "pa.Table", path: str | Path) -> None:
+    """Write a table under its final name once it is whole."""
+    import pyarrow.parquet as pq  # half a second, which most commands need not spend
+
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def write_tsv(table: pd.DataFrame, path: str | Path) -> None:

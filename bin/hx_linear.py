@@ -89,6 +89,13 @@ def spanned_columns(values: np.ndarray, space: "ResidualSpace") -> np.ndarray:
     return _lengths(space.residuals(centred)) <= SPANNED * _lengths(centred)
 
 
+def carrying_columns(values: np.ndarray, space: "ResidualSpace") -> np.ndarray:
+    """(columns,) bool: the column varies and the covariates leave something of it. `values` is finite."""
+    keep = varying_columns(values)
+    keep[keep] = ~spanned_columns(values[:, keep], space)
+    return keep
+
+
 @dataclass(frozen=True)
 class ResidualSpace:
     """What is left of n donors once an intercept and covariates are taken out.

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What files of genes x samples have in common, whatever their format: sample names, blocks of genes, faults."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ class Block:
 
 
 @dataclass
-class Matrix:
+class Matrix(ABC):
     """A file of genes x samples. Subclasses know one format each and give `blocks(wanted)`."""
 
     path: Path
@@ -34,13 +35,13 @@ class Matrix:
     row_word: str = "row"  # what a message calls a gene's place in the file
     header: str = "header"
 
+    @abstractmethod
     def blocks(self, wanted: list[str]) -> Iterator[Block]:
         """Yield the genes in the file's order, with the values of the samples `wanted`, in that order.
 
         Raises:
             DataError: a row of another width than the header, or a cell that is no finite number.
         """
-        raise NotImplementedError
 
     def places(self, wanted: list[str]) -> np.ndarray:
         """Positions of samples in `samples`: (wanted,) int."""

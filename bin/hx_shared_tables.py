@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hx_cli import DataError
-from hx_io import atomic
 
 # What tells a row of <prefix>.shared_variance.tsv from the others; a control and `donors` are besides.
 KEY = ["setting", "direction", "scaling", "adjusted"]
@@ -60,12 +59,6 @@ def long_table(rows: list[dict], schema: pa.Schema) -> pa.Table:
         }
         parts.append(pa.table({**keys, **numbers, schema.names[-1]: values.ravel()}, schema=schema))
     return pa.concat_tables(parts).unify_dictionaries() if parts else schema.empty_table()
-
-
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table under its final name once it is whole."""
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
 
 
 def read_arrays(paths: list[Path], schema: pa.Schema) -> dict[tuple[str, ...], np.ndarray]:

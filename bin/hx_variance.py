@@ -52,6 +52,11 @@ def column_squares(space: ResidualSpace, values: np.ndarray) -> np.ndarray:
     return np.where(left > SPANNED**2 * total, left, 0)
 
 
+def jackknife_groups(generator: np.random.Generator, donors: int) -> np.ndarray:
+    """(donors,) group 0..GROUPS-1 of each donor, of sizes that differ by one at most; a donor a group where few."""
+    return generator.permutation(donors) % min(GROUPS, donors)
+
+
 def principal(kernel: np.ndarray) -> Pcs:
     """All principal components of a (dim, dim) kernel, those of no variance last.
 

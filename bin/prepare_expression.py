@@ -15,7 +15,8 @@ import pandas as pd
 from hx_cli import DataError, command, log, parser, preview
 from hx_counts import tmm_factors
 from hx_expression import log2_values, rank_inverse_normal, read_expression
-from hx_genes import GENE_FILTERS, gene_histograms, gtex_filter, listed_genes, published_filter, shared_symbols
+from hx_gene_lists import listed_genes
+from hx_genes import GENE_FILTERS, gene_histograms, gtex_filter, published_filter, shared_symbols
 from hx_io import atomic, write_tsv
 from hx_join import dropped_table
 from hx_rows import tissue_rows

@@ -24,22 +24,27 @@ import pandas as pd
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from hx_cli import DataError, comma_list, command, log, parser, preview
-from hx_controls import CONTROLS, shuffled, tissue_strata
+from hx_cli import DataError, comma_list, command, log, parser
+from hx_controls import CONTROLS, control_list, shuffled, tissue_strata
 from hx_donors import (
+    PREFIX_HELP,
     Features,
     Genes,
+    adjusted_for,
     common_donors,
-    factor_of,
     feature_settings,
+    is_primary,
+    lost_donors,
     named_generator,
     read_annotated,
     read_design,
     read_genes,
+    setting_prefix,
     space_of,
+    too_few,
     usable,
 )
-from hx_io import write_tsv
+from hx_io import write_parquet, write_tsv
 from hx_join import MIN_DONORS, dropped_table
 from hx_linear import standardise
 from hx_shared import (
@@ -57,8 +62,8 @@ from hx_shared import (
     scaled,
     shared_numbers,
 )
-from hx_shared_tables import CURVE, GENES, JACKKNIFE, KEY, NULL, ROW, long_table, write_parquet
-from hx_variance import GROUPS, permutations
+from hx_shared_tables import CURVE, GENES, JACKKNIFE, KEY, NULL, ROW, long_table
+from hx_variance import jackknife_groups, permutations
 
 STAGE = "shared_variance"
 ALL, EVERY_SIZE = "all", "every_size"
@@ -92,10 +97,7 @@ class SharedVariance:
         args, names = self.args, (self.args.features.name, self.args.expression.name)
         self.design = read_design(args.design)
         donors = common_donors(self.features, self.expression, names, self.design)
-        lost = sorted(set(self.features.obs_names) - set(donors))
-        known = set(self.expression.obs_names)
-        why = {True: f"not among the donors of {args.design and args.design.name}", False: f"not in {names[1]}"}
-        self.dropped += [(donor, "donor", f"in {names[0]}, {why[donor in known]}") for donor in lost]
+        self.dropped += lost_donors(self.features, self.expression, donors, names, args.design)
         # Without covariates there is nothing to adjust for: rows before adjustment alone.
         self.adjusted = "yes" if self.design is not None and self.design.shape[1] else "no"
         stratum, strata = tissue_strata(args.cohort, args.setting_prefix, donors)
@@ -126,13 +128,13 @@ class SharedVariance:
 
     def cohort(self, label: str, donors: np.ndarray) -> Cohort:
         args, frames = self.args, {}
-        groups = named_generator(args.seed, f"{self.tissue}.jackknife").permutation(len(donors))
+        groups = jackknife_groups(named_generator(args.seed, f"{self.tissue}.jackknife"), len(donors))
         for adjusted, design in {"no": None, self.adjusted: self.design}.items():
             design = design if adjusted == "yes" else None
             space = space_of(design, donors, args.setting_prefix)
             # Named by the tissue alone: the same permutations and groups for all its settings, at every patch size.
             orders = permutations(named_generator(args.seed, f"{self.tissue}.orders"), args.permutations, space.dim)
-            frames[adjusted] = Frame(space, orders, groups % min(GROUPS, len(donors)))
+            frames[adjusted] = Frame(space, orders, groups)
         genes, lost = read_genes(self.expression, donors, args.expression.name)
         if label == ALL:
             self.dropped += lost
@@ -165,9 +167,7 @@ class SharedVariance:
         if not keep.any():
             log.warning("%s: none of %d features varies: no row", setting, len(part.name))
             return
-        declared = cohort.label == ALL and (
-            self.size == "-" or args.primary == f"{self.size},{part.encoder},{part.aggregation}"
-        )
+        declared = cohort.label == ALL and is_primary(part, self.size, args.primary)
         place = {"setting": setting, "tissue_id": self.tissue, "size": self.size, "encoder": part.encoder}
         place |= {"aggregation": part.aggregation, "donors": cohort.label, "features": int(keep.sum())}
         place |= {"weights": self.features.uns["encoders"][part.encoder]["weights"], "genes": len(cohort.genes.id)}
@@ -203,9 +203,9 @@ class SharedVariance:
         scaling, adjusted, real = place["scaling"], place["adjusted"], place["control"] == "none"
         frame, expression = cohort.frames[adjusted], cohort.sides[scaling, adjusted]
         space = frame.space
-        names = [] if adjusted == "no" else sorted({factor_of(name) for name in self.design})
         fixed = {"n": len(cohort.donors), "dim": space.dim, "covariate_rank": space.covariate_rank}
-        fixed |= {"adjusted_for": ";".join(names), "donors_hash": donors_hash(cohort.donors)}
+        told = adjusted_for(self.design if adjusted == "yes" else None)
+        fixed |= {"adjusted_for": told, "donors_hash": donors_hash(cohort.donors)}
         for direction in DIRECTIONS:
             target, predictor = (expression, image) if direction == EXPRESSION else (image, expression)
             where = place | {"direction": direction}
@@ -230,8 +230,7 @@ def run(args: argparse.Namespace) -> None:
     """Read, work through the settings, write."""
     features, out = read_annotated(args.features), f"{args.outdir}/{args.setting_prefix}"
     work = SharedVariance(args, features, read_annotated(args.expression))
-    if features.n_obs < MIN_DONORS:
-        reason = f"{features.n_obs} donors have features, at least {MIN_DONORS} are needed"
+    if reason := too_few(features):
         log.warning("%s: %s: no row", args.features.name, reason)
         work.dropped.append((args.setting_prefix, "size", reason))
     else:
@@ -251,10 +250,10 @@ def main(argv: list[str] | None) -> None:
     add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
     add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
     add("--design", type=Path, help="<tissue_id>.<size>.design.tsv of adjust_confounders.py; none: nothing is adjusted")
-    add("--setting-prefix", required=True, help="<tissue_id>.<size>; size `-` for a feature table")
+    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
     add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
     told = "wrong_tissue has no rows here"
-    add("--controls", type=comma_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}; {told}")
+    add("--controls", type=control_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}; {told}")
     add("--cohort", type=Path, help="rows of cohort.tsv: strata of shuffle_within")
     add("--primary", default="256,retrained,mean", help="size,encoder,aggregation of the declared analysis")
     add("--variance", type=float, default=0.999, help="share of variance whose PCs the published S takes")
@@ -263,13 +262,8 @@ def main(argv: list[str] | None) -> None:
     add("--threads", type=int, default=1)
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    unknown = sorted(set(args.controls) - {"none", *CONTROLS})
-    if unknown:
-        arguments.error(f"--controls {preview(unknown)}: choose from none, {', '.join(CONTROLS)}")
     if not 0 < args.variance < 1 or args.permutations < 19 or args.threads < 1:
         arguments.error("--variance lies between 0 and 1; --permutations is at least 19, --threads 1")
-    if "." not in args.setting_prefix:
-        arguments.error(f"--setting-prefix {args.setting_prefix}: <tissue_id>.<size> is expected")
     with threadpool_limits(args.threads):
         run(args)
 

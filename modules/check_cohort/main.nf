@@ -29,7 +29,7 @@ process CHECK_COHORT {
     def with_exclude = exclude ? "--exclude ${exclude}" : ''
     def with_tissues = settings[1] ? "--tissues '${settings[1].replace("'", '')}'" : ''
     """
-    # bin: hx_cli.py hx_cohort.py hx_covariate_tables.py hx_covariates.py hx_expression.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_formats.py hx_io.py hx_join.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_sheet.py hx_units.py
+    # bin: hx_cli.py hx_cohort.py hx_covariate_tables.py hx_covariates.py hx_expression.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_formats.py hx_gene_lists.py hx_io.py hx_join.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_sheet.py hx_units.py
     cat > missing.tsv << 'END_OF_TABLE'
     ${missing.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -19,7 +19,7 @@ process PREPARE_EXPRESSION {
     script:
     def with_universe = gene_universe ? "--gene-universe ${gene_universe}" : ''
     """
-    # bin: hx_cli.py hx_counts.py hx_expression.py hx_factor_cells.py hx_genes.py hx_io.py hx_join.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_rows.py hx_sex.py hx_units.py
+    # bin: hx_cli.py hx_counts.py hx_expression.py hx_factor_cells.py hx_gene_lists.py hx_genes.py hx_io.py hx_join.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_rows.py hx_sex.py hx_units.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -26,7 +26,7 @@ process PREPARE_GTEX {
     def with_lists = lists ? "--slides ${lists}" : ''
     def by_tissue = donor_tissue ? '--donor-tissue' : ''
     """
-    # bin: hx_cli.py hx_covariates.py hx_expression.py hx_formats.py hx_gtex_files.py hx_gtex_join.py hx_gtex_slides.py hx_gtex_tables.py hx_io.py hx_join.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_pathology.py hx_units.py
+    # bin: hx_cli.py hx_covariates.py hx_expression.py hx_formats.py hx_gene_lists.py hx_gtex_files.py hx_gtex_join.py hx_gtex_slides.py hx_gtex_tables.py hx_io.py hx_join.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_pathology.py hx_units.py
     cat > found.txt << 'END_OF_LIST'
     ${found.replace('\n', '\n    ')}
     END_OF_LIST

@@ -31,8 +31,8 @@ from hx_expression import (
     rank_inverse_normal,
     read_expression,
     sample_names,
-    without_version,
 )
+from hx_gene_lists import without_version
 
 COUNTS, LOG2 = np.floor(VALUES), np.log2(VALUES + 1)
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -6,7 +6,8 @@ import pytest
 from expression_made import faults_of
 
 from hx_expression_sections import expression_sections
-from hx_genes import HISTOGRAM_COLUMNS, gene_histograms, gtex_filter, listed_genes, published_filter, shared_symbols
+from hx_gene_lists import listed_genes
+from hx_genes import HISTOGRAM_COLUMNS, gene_histograms, gtex_filter, published_filter, shared_symbols
 from hx_io import read_table, write_tsv
 
 GENES = pd.DataFrame({

@@ -6,10 +6,11 @@ import pytest
 from scipy import stats
 
 from hx_controls import shuffled, strata
-from hx_hidden import components, spaces
+from hx_hidden import spaces
 from hx_linear import residual_space, standardise
 from hx_null import PERMUTATIONS, familywise_p, max_null, null_histograms
 from hx_scan import BINS
+from hx_variance import principal
 
 
 def sides(seed: int, donors: int = 40, covariates: int = 8):
@@ -81,7 +82,7 @@ def test_strata_are_coarser_where_donors_are_few_or_columns_lacking():
 def test_components_against_svd_and_their_spaces():
     genes, _, space = sides(3, donors=50)
     left = np.linalg.svd(genes, full_matrices=False)[0][:, :3]
-    np.testing.assert_allclose(np.abs(components(genes, 3).T @ left), np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(np.abs(principal(genes @ genes.T).scores[:, :3].T @ left), np.eye(3), atol=1e-9)
     found = spaces(space.basis[:, 1:], genes, 6, np.random.default_rng(0))
     # Six genes have six components: no longer series of them; noise goes on as far as degrees of freedom allow.
     assert [(k, what) for k, what, _ in found] == [
