@@ -102,7 +102,10 @@ workflow SLIDES {
 
     if (patch_features) {
         def by_sample = patch_features.groupBy { path -> patchFeatureSample(path) }
-        SUMMARISE_PATCHES(rows.flatMap { all -> batchTasks(all, { row -> row + [slide: by_sample[row.sample] ?: []] }) })
+        // What --exclude names is left out after the slides: it changes no batch.
+        SUMMARISE_PATCHES(rows.flatMap { all ->
+            batchTasks(all, { row -> row.findAll { name, _value -> name != 'excluded' } + [slide: by_sample[row.sample] ?: []] })
+        })
         ch_summaries = SUMMARISE_PATCHES.out.summaries
         ch_status = SUMMARISE_PATCHES.out.status
         ch_losses = ch_losses.mix(SUMMARISE_PATCHES.out.dropped)

@@ -4,6 +4,7 @@ import csv
 import os
 from pathlib import Path
 
+import anndata
 from bin_lines import expected_line
 from engine import ROOT, Run, nextflow, sheet_without
 
@@ -51,6 +52,23 @@ def test_edited_helper_reruns_what_imports_it(first, project_copy):
     assert {"CHECK_COHORT", "SEGMENT_TISSUE", "EXTRACT_FEATURES", "AGGREGATE_FEATURES"} <= {
         name.split(" ")[0] for name in run.cached()
     }
+
+
+def test_an_excluded_donor_is_left_out_without_a_slide_read_again(first, project_copy):
+    folder, arguments, _, _ = first
+    with open(folder / "results" / "cohort" / "cohort.tsv", newline="") as handle:
+        donor = next(csv.DictReader(handle, delimiter="\t"))["donor"]
+    (folder / "withdrawn.txt").write_text(f"{donor}\n")
+    run = nextflow(
+        folder, "results", *arguments, "--exclude", folder / "withdrawn.txt", project=project_copy, resume=True
+    )
+    assert run.code == 0, run.text
+    slide_steps = {"SEGMENT_TISSUE", "PREPARE_ENCODER", "EXTRACT_FEATURES"}
+    assert not {name.split(" ")[0] for name in run.ran()} & slide_steps
+    assert {"SEGMENT_TISSUE", "EXTRACT_FEATURES"} <= {name.split(" ")[0] for name in run.cached()}
+    assert f"{donor}\tdonor\t" in (run.outdir / "cohort" / "exclusions.tsv").read_text()
+    tables = sorted((run.outdir / "features").glob("*.128.h5ad"))
+    assert tables and all(donor not in anndata.read_h5ad(path).obs_names for path in tables)
 
 
 def test_added_slide_reruns_its_batch_and_what_depends_on_it(first, cohort, project_copy):
