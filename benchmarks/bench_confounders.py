@@ -6,7 +6,7 @@
 Prints seconds, wall and CPU, of
 - the kernels (donors x donors) of image and expression, by covariance and standardised,
 - the ledger's estimates of these four views: by itself and beyond the rest, adjusted, interval, cross-validated,
-- the factor curves of image and expression, in the sample and cross-validated,
+- the factor curves of image and expression, in the sample, cross-validated and by chance,
 - the ledger's permutation p (999 permutations by itself, as many in the residual space of the rest),
 and the study's greedy selection of both curves, a regression for each candidate at each step.
 """
@@ -22,12 +22,13 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bin"))
 
+from hx_confounder_tables import CURVE_NULLS
 from hx_directions import Block, orthonormal_blocks
 from hx_factor_curve import PC_SHARE, factor_curve
 from hx_factor_tests import ledger_p
 from hx_ledger import kernel_of, shares
 from hx_linear import standardise
-from hx_variance import GROUPS
+from hx_variance import GROUPS, permutations
 
 
 def best_of(runs: int, work: Callable[[], object]) -> np.ndarray:
@@ -79,6 +80,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     factors, folds, groups = rng.standard_normal((n, k)), rng.integers(0, 5, n), rng.permutation(n) % GROUPS
     sides = [draw(n, args.features, 1), draw(n, args.genes, 2)]
+    order = permutations(rng, CURVE_NULLS, n)
     columns, model = orthonormal_blocks([factors[:, [i]] for i in range(k)]), np.arange(k)
     blocks = [Block(model[[i]], model[[i]]) for i in range(k)]
 
@@ -87,7 +89,7 @@ def main() -> None:
         return [kernel_of(side.unit, scale) for side in made for scale in (side.sd, None)]
 
     def curves() -> list[np.ndarray]:
-        return [factor_curve(kernel, factors, folds).r2 for kernel in (views[0], views[2])]
+        return [factor_curve(kernel, factors, folds, order).r2 for kernel in (views[0], views[2])]
 
     with threadpool_limits(args.threads):
         views = kernels()
@@ -102,7 +104,7 @@ def main() -> None:
     for name, (wall, cpu) in {
         "kernels of four views": gram,
         "ledger's estimates, four views": ledger,
-        "factor curves, in the sample and by folds": curve,
+        "factor curves, with folds and their null": curve,
         "kernels, ledger and curves": gram + ledger + curve,
         "permutation p of the whole ledger": permuted,
         "the study's loop, both curves": loop,

@@ -8,7 +8,9 @@ Prints seconds, wall and CPU, of
   scikit-learn, scipy.stats.pearsonr of every pair of components (extrapolated from 500 pairs),
 - the calibrated share of expression by image after adjustment, its curve and parts: columns standardised, kernels,
   components, components above noise; the expression's side, which all settings of a tissue share, by itself,
-- its jackknife interval, 1,000 permutations, and the REML share of every gene.
+- its jackknife interval, 1,000 permutations, and the REML share of every gene,
+- the confounders of the setting's image: the ledger's estimates by covariance and standardised, the factor curve,
+and the sum of all that a further setting of a tissue needs, permutations aside.
 """
 
 import argparse
@@ -21,6 +23,10 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bin"))
 
+from hx_confounder_tables import CURVE_NULLS
+from hx_directions import Block, orthonormal_blocks
+from hx_factor_curve import factor_curve
+from hx_ledger import kernel_of, shares
 from hx_linear import residual_space, standardise
 from hx_parallel import components_above_noise, largest_columns
 from hx_shared import CAP, Frame, Rotated, column_kernel_shares, curve, scaled
@@ -68,6 +74,7 @@ def main() -> None:
     arguments.add_argument("--features", type=int, default=2048)
     arguments.add_argument("--genes", type=int, default=20000)
     arguments.add_argument("--covariates", type=int, default=30)
+    arguments.add_argument("--factors", type=int, default=51)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--runs", type=int, default=3)
     args = arguments.parse_args()
@@ -106,7 +113,20 @@ def main() -> None:
 
     def interval() -> None:
         image, expression = made["features"], made["genes"]
-        jackknife(expression.kernel, leave_out(image.kernel, space.rotation, frame.groups, image.m), image.m)
+        jackknife(expression.kernel, leave_out(image.pcs, space.rotation, frame.groups, image.m), image.m)
+
+    factors, folds = rng.standard_normal((n, args.factors)), rng.integers(0, 5, n)
+    blocks = [Block(np.array([i]), np.array([i])) for i in range(args.factors)]
+    blocked, order = (
+        orthonormal_blocks([factors[:, [i]] for i in range(args.factors)]),
+        permutations(rng, CURVE_NULLS, n),
+    )
+
+    def confounders() -> None:
+        of = standardise(features)
+        views = [kernel_of(of.unit, of.sd), kernel_of(of.unit)]
+        shares(views, blocked, blocks, np.arange(args.factors), folds, frame.groups)
+        factor_curve(views[0], factors, folds, order)
 
     with threadpool_limits(args.threads):
         seconds = {"published S, both directions": best_of(args.runs, published)}
@@ -119,10 +139,14 @@ def main() -> None:
             args.runs, lambda: permuted_shares(expression.pcs, scores, frame.orders)
         )
         seconds["REML share of every gene"] = best_of(args.runs, lambda: column_kernel_shares(expression, image, space))
+        seconds[f"ledger and curve of the image, {args.factors} factors"] = best_of(args.runs, confounders)
         (components, loop), pairs = study(features, genes)
     print(f"{n} donors, {args.features} features, {args.genes} genes, {args.covariates} covariates")
     for name, (wall, cpu) in seconds.items():
         print(f"{name:56s} {wall:8.3f} s wall {cpu:8.3f} s CPU")
+    names = [name for name in seconds if not name.startswith(("published", "expression", "1,000"))]
+    wall, cpu = sum(seconds[name] for name in names)
+    print(f"{'a further setting of a tissue':56s} {wall:8.3f} s wall {cpu:8.3f} s CPU")
     name, (wall, cpu) = f"study, one direction: PCA; {pairs} pairs (x)", components + loop
     print(f"{name:56s} {wall:8.1f} s wall {cpu:8.1f} s CPU, of which PCA {components[1]:.1f} s")
     ours = seconds["published S, both directions"] / 2

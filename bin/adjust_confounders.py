@@ -34,11 +34,12 @@ from hx_donors import (
     too_few,
     usable,
 )
+from hx_factor_pcs import leading_pcs
 from hx_factors import declared
 from hx_io import write_parquet, write_tsv
 from hx_join import MIN_DONORS, dropped_table
 from hx_ledger import kernel_of
-from hx_linear import standardise
+from hx_linear import Standardised, standardise
 from hx_rows import COHORT_COLUMNS, tissue_rows
 from hx_selection import narrowed
 from hx_variance import jackknife_groups
@@ -59,11 +60,13 @@ def covariates(cohort: pd.DataFrame, obs: pd.DataFrame, donors: np.ndarray, wher
         raise DataError(f"{where}: no row of donor {preview(lacking)}: give the cohort.tsv that the features came from")
     told = rows.columns.difference(COHORT_COLUMNS, sort=False)
     slides = [name for name in obs if declared(name)[0] == "slide" and name not in told]
+    # Blank in all rows where no encoder was trained.
+    slides = [name for name in slides if name != "classifier_split" or (obs.loc[donors, name] != "").any()]
     return rows.loc[donors, told].join(obs.loc[donors, slides])
 
 
 def image_views(
-    features: AnnData, donors: np.ndarray, prefix: str, aggregations: list[str], name: str
+    features: AnnData, donors: np.ndarray, prefix: str, aggregations: list[str], name: str, seed: int
 ) -> tuple[list[View], list[tuple]]:
     """Two views a setting (principal components, and standardised features), and the features that are dropped."""
     views, dropped = [], []
@@ -77,15 +80,23 @@ def image_views(
             continue
         of = standardise(part.values[:, keep])
         place = (part.encoder, part.aggregation)
-        views.append(View(setting, "image_pcs", *place, kernel_of(of.unit, of.sd)))
+        views.append(by_covariance(of, setting, "image_pcs", place, seed))
         views.append(View(setting, "features", *place, kernel_of(of.unit), of.unit, part.name[keep]))
     return views, dropped
 
 
-def expression_views(genes: Genes, prefix: str) -> list[View]:
+def by_covariance(of: Standardised, setting: str, view: str, place: tuple[str, str], seed: int) -> View:
+    """The view of principal components, in which a column weighs by its variance."""
+    values = of.unit * of.sd
+    kernel = kernel_of(values)
+    pcs = leading_pcs(values, kernel, named_generator(seed, f"{setting}.{view}.noise"))
+    return View(setting, view, *place, kernel, pcs=pcs)
+
+
+def expression_views(genes: Genes, prefix: str, seed: int) -> list[View]:
     """Principal components of log2 values, and standardised rank-normal genes."""
     return [
-        View(prefix, "expression_pcs", "", "", kernel_of(genes.log2.unit, genes.log2.sd)),
+        by_covariance(genes.log2, prefix, "expression_pcs", ("", ""), seed),
         View(prefix, "genes", "", "", kernel_of(genes.normal.unit), genes.normal.unit, genes.id),
     ]
 
@@ -96,7 +107,7 @@ def chosen_terms(
     """Terms with their roles, (id, kind, reason) of what is left out, and the (n,) mask of donors that stay.
 
     Raises:
-        DataError: a column of --confounders that the cohort has not; too few complete donors.
+        DataError: a column of --confounders that the cohort has not. NoRoom: too few complete donors.
     """
     published = args.confounder_model == "published"
     wanted = args.confounders
@@ -110,7 +121,7 @@ def chosen_terms(
             )
     terms, refused, complete = design.read_terms(table, published)
     if complete.sum() < MIN_DONORS:
-        raise DataError(
+        raise design.NoRoom(
             f"{name}: {complete.sum()} donors have a number in every numeric covariate, at least {MIN_DONORS} are "
             "needed: --confounder_model full keeps donors with gaps"
         )
@@ -120,13 +131,32 @@ def chosen_terms(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, choose the model, account for every factor, write."""
+    """Read, choose the model, account for every factor, write; leave the size out where its donors are too few.
+
+    A size without donors has tables of their headers alone. One whose donors leave the model no room has no design
+    either, so that no later stage takes it up; of the declared analysis that is an error.
+    """
     features = read_annotated(args.features)
-    tissue = args.setting_prefix.rsplit(".", 1)[0]
     if reason := too_few(features):
         log.warning("%s: %s: nothing is adjusted", args.features.name, reason)
         write_all(args, {}, pd.DataFrame(columns=["donor"]), [(args.setting_prefix, "size", reason)])
         return
+    try:
+        account(args, features)
+    except design.NoRoom as error:
+        if args.setting_prefix.rsplit(".", 1)[1] in ("-", args.primary.split(",")[0]):
+            raise
+        log.warning("%s: this size is left out", error)
+        write_all(args, {}, None, [(args.setting_prefix, "size", f"{error}: the size is left out")])
+
+
+def account(args: argparse.Namespace, features: AnnData) -> None:
+    """Choose the model, account for every factor, write.
+
+    Raises:
+        NoRoom: the donors are too few for the model.
+    """
+    tissue = args.setting_prefix.rsplit(".", 1)[0]
     expression = read_annotated(args.expression)
     donors = common_donors(features, expression, (args.features.name, args.expression.name))
     cohort = tissue_rows(args.cohort, tissue)
@@ -136,9 +166,9 @@ def run(args: argparse.Namespace) -> None:
     dropped += [(donor, "donor", f"{tissue}: {gap}") for donor in donors[~complete]]
     donors = donors[complete]
     genes, lost = read_genes(expression, donors, args.expression.name)
-    views, more = image_views(features, donors, args.setting_prefix, args.aggregations, args.features.name)
+    views, more = image_views(features, donors, args.setting_prefix, args.aggregations, args.features.name, args.seed)
     dropped += lost + more
-    views += expression_views(genes, args.setting_prefix)
+    views += expression_views(genes, args.setting_prefix, args.seed)
     pcs = [view for view in views if view.view.endswith("_pcs")]
     n, model = len(donors), args.confounder_model
     if model in design.SELECTED:
@@ -158,11 +188,12 @@ def run(args: argparse.Namespace) -> None:
     assumptions, points = tables.assumption_tables(pcs, terms, args.seed, tissue)
     found = {
         "confounder_ledger": tables.ledger_table(views, terms, folds, groups, args.seed, tissue),
-        "factor_curve": tables.curve_table(pcs, terms, folds),
+        "factor_curve": tables.curve_table(pcs, terms, folds, args.seed, tissue),
         "confounder_model": tables.model_table(terms, n, len(labels)),
         "confounder_assumptions": assumptions,
         "confounder_points": points,
         "confounder_genes": tables.top_genes(of_genes).assign(n=n),
+        "factor_pcs": tables.pc_table(pcs, terms),
         "genes": of_genes,
     }
     matrix = pd.DataFrame(columns, columns=labels).map("{:.17g}".format)
@@ -171,18 +202,22 @@ def run(args: argparse.Namespace) -> None:
 
 
 def write_all(
-    args: argparse.Namespace, found: dict[str, pd.DataFrame], matrix: pd.DataFrame, dropped: list[tuple]
+    args: argparse.Namespace, found: dict[str, pd.DataFrame], matrix: pd.DataFrame | None, dropped: list[tuple]
 ) -> None:
     """Write every table under its name; those that were not made with their header alone.
 
-    matrix: the design, cells of text: write_tsv keeps 10 digits of numbers, the residual space needs all of them.
+    matrix: the design, cells of text: write_tsv keeps 10 digits of numbers, the residual space needs all of them. None:
+        there is no design, nor one of an earlier run.
     """
     out = f"{args.outdir}/{args.setting_prefix}"
     for name, names in tables.COLUMNS.items():
         write_tsv(found[name][names] if name in found else pd.DataFrame(columns=names), f"{out}.{name}.tsv")
     genes = found.get("genes", pd.DataFrame(columns=tables.GENES))[tables.GENES]
     write_parquet(pa.Table.from_pandas(genes, GENES, preserve_index=False), f"{out}.confounder_genes.parquet")
-    write_tsv(matrix, f"{out}.design.tsv")
+    if matrix is None:
+        Path(f"{out}.design.tsv").unlink(missing_ok=True)
+    else:
+        write_tsv(matrix, f"{out}.design.tsv")
     write_tsv(dropped_table(dropped, "adjust_confounders"), f"{out}.adjust_confounders.dropped.tsv")
 
 
@@ -203,7 +238,8 @@ def main(argv: list[str] | None) -> None:
     add("--confounder-model", choices=design.MODELS, default="full", help="which of --confounders are adjusted for")
     add("--adjust-also", type=comma_list, default="", help=f"of {', '.join(design.ALSO)}: in the model as well")
     add("--confounder-pcs", type=int, default=0, help="adjust for so many principal components of the model; 0: for it")
-    add("--seed", type=int, default=1, help="seed of permutations and jackknife groups")
+    add("--primary", default="256,retrained,mean", help="size,encoder,aggregation of the declared analysis")
+    add("--seed", type=int, default=1, help="seed of permutations, noise and jackknife groups")
     add("--threads", type=int, default=1)
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)

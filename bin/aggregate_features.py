@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hx_cli import DataError, Faults, command, log, parser, preview
+from hx_companions import feature_labels
 from hx_feature_table import join_donors, read_feature_table
 from hx_features import STATISTICS, Origin
 from hx_io import atomic, write_tsv
@@ -83,11 +84,11 @@ def from_summaries(folder: Path, cohort: pd.DataFrame, size: str) -> Donors:
     stacked = np.array(pooled, np.float32).reshape(len(rows), len(STATISTICS), width)
     var = pd.DataFrame(
         [
-            (f"{name}_{index:04d}", name, origins[name].weights_sha256, index)
+            (f"{name}_{index:04d}", name, origins[name].weights_sha256, index, label)
             for name in sorted(widths)
-            for index in range(widths[name])
+            for index, label in enumerate(feature_labels(origins[name], widths[name]))
         ],
-        columns=["feature", "encoder", "weights_sha256", "index"],
+        columns=["feature", "encoder", "weights_sha256", "index", "label"],
     ).set_index("feature")
     values = {name: np.ascontiguousarray(stacked[:, i]) for i, name in enumerate(STATISTICS)}
     return Donors(values, obs, var, dict(sorted(origins.items())), dropped)
@@ -127,7 +128,7 @@ def from_tables(paths: list[Path], cohort: pd.DataFrame, encoder: str) -> Donors
         index=pd.Index(cohort["donor"].to_numpy()[known], name="donor"),
     )
     var = pd.DataFrame(
-        {"encoder": encoder, "weights_sha256": "", "index": np.flatnonzero(complete)},
+        {"encoder": encoder, "weights_sha256": "", "index": np.flatnonzero(complete), "label": ""},
         index=pd.Index(names[complete], name="feature"),
     )
     return Donors({"mean": values[known][:, complete]}, obs, var, {encoder: Origin(encoder)}, dropped)

@@ -8,8 +8,9 @@ log2 values (X) on the feature and the covariates: log2 units per standard devia
 test and beta the size of the effect; beta / se is not the t behind p. gene_p combines all pairs of a gene (Cauchy
 combination), gene_q is its Benjamini-Hochberg q; q_tree is the level at which a pair is found by testing genes first
 and pairs within the genes found; q is Benjamini-Hochberg over all pairs. Both are empty past --alpha; --correction
-says which decides what is a hit. A control is the same setting with its donors shuffled: it has rows in the summary and
-the QQ points, none among the associations.
+says which decides what is a hit. A control is the same setting with features of the wrong donors: it has rows in the
+summary, the QQ points and the pairs of principal components, none among the associations. With shuffle_within go the
+real features and the shuffled ones without covariates: the adjustment takes out what the strata hold.
 """
 
 import argparse
@@ -28,24 +29,23 @@ from threadpoolctl import threadpool_limits
 from hx_association import QQ, SUMMARY, Tested, associate_pairs, summary_numbers
 from hx_association_tables import (
     ASSOCIATIONS,
-    BENCHMARKS,
     GENES,
+    TOP_HITS,
     association_table,
     best_pair,
     gene_table,
     qq_table,
+    top_hits_table,
 )
-from hx_best_pairs import benchmark_t, split_half_r
+from hx_best_pairs import standing
 from hx_cli import comma_list, command, log, parser
-from hx_controls import CONTROLS, control_list, shuffled, tissue_strata
+from hx_controls import CONTROLS, Controls, Given, control_list, other_tissue, tissue_strata
 from hx_donors import (
-    MIN_DOF,
     PREFIX_HELP,
     Features,
     Genes,
     Side,
     common_donors,
-    factor_of,
     feature_settings,
     is_primary,
     lost_donors,
@@ -58,14 +58,12 @@ from hx_donors import (
     usable,
 )
 from hx_gene_lists import listed_genes
-from hx_hidden import spaces
+from hx_hidden import HIDDEN, hidden_rows
 from hx_io import atomic, write_tsv
-from hx_join import MIN_DONORS, dropped_table
-from hx_linear import Standardised, carrying_columns, standardise
+from hx_join import dropped_table
+from hx_linear import Standardised, standardise
 from hx_null import max_null, null_histograms
-from hx_scan import Pairs
-
-HIDDEN = ["setting", "factors", "of", "dof", "hits", "genes_found"]
+from hx_pc_pairs import PcPairs
 
 
 class Writers(NamedTuple):
@@ -95,6 +93,9 @@ def run(args: argparse.Namespace) -> None:
     write_tsv(pd.DataFrame(work.summary, columns=SUMMARY), f"{out}.association_summary.tsv")
     write_tsv(pd.concat(work.points) if work.points else pd.DataFrame(columns=QQ), f"{out}.association_qq.tsv")
     write_tsv(pd.DataFrame(work.hidden, columns=HIDDEN), f"{out}.hidden_factors.tsv")
+    hits = pd.concat(work.top_hits) if work.top_hits else pd.DataFrame(columns=TOP_HITS)
+    write_tsv(hits, f"{out}.top_hits.tsv")
+    write_tsv(work.pcs.table(), f"{out}.pc_associations.tsv")
     write_tsv(dropped_table(work.dropped, "associate"), f"{out}.associate.dropped.tsv")
 
 
@@ -112,7 +113,7 @@ def summary_row(args: argparse.Namespace, image: AnnData, part: Features, **numb
         "correction": args.correction,
         "alpha": args.alpha,
         "strata": "",
-        **dict.fromkeys(("pairs", "hits", "genes_with_hit"), 0),
+        **dict.fromkeys(("pairs", "hits", "genes_with_hit", "listed_genes", "listed_found", "listed_hits"), 0),
         **numbers,
     }
 
@@ -126,21 +127,6 @@ def leave_out(args: argparse.Namespace, features: AnnData, reason: str) -> tuple
     return summary, [(args.setting_prefix, "size", reason)]
 
 
-def stand(args: argparse.Namespace, side: Side, values: np.ndarray, pairs: Pairs) -> dict[str, np.ndarray]:
-    """STANDING of the best pairs of some genes; `values` are the features before covariates are taken out."""
-    matrix = None if side.design is None else side.design.to_numpy()
-    chosen, n = side.genes.values[:, pairs.row], len(side.donors)
-    halves = named_generator(args.seed, f"{args.setting_prefix}.halves").permutation(n) < n // 2
-    found = {"r_split_half": split_half_r(chosen, values, matrix, halves)}
-    for name, factor in BENCHMARKS.items():
-        columns = [] if side.design is None else [c for c in side.design if factor_of(c) == factor]
-        left = (
-            benchmark_t(chosen, values[:, pairs.column], side.design, columns) if columns and len(pairs.r) else np.nan
-        )
-        found[name] = np.broadcast_to(left, len(pairs.r))
-    return found
-
-
 class Associations:
     """Tests every setting of a tissue and patch size and its controls; `run` fills the lists and writes the pairs."""
 
@@ -149,9 +135,11 @@ class Associations:
         self.summary: list[dict] = []
         self.points: list[pd.DataFrame] = []
         self.hidden: list[dict] = []
+        self.top_hits: list[pd.DataFrame] = []
         self.dropped: list[tuple] = []
         self.size = args.setting_prefix.rsplit(".", 1)[1]
-        self.listed: np.ndarray | None = None
+        self.listed: list[str] = []  # ids of the genes of --genes
+        self.pcs = PcPairs(args.setting_prefix, args.seed, args.alpha)
 
     def run(self) -> None:
         args, sides = self.args, (self.args.features.name, self.args.expression.name)
@@ -160,23 +148,28 @@ class Associations:
         self.side, self.dropped = side_of(self.expression, donors, self.design, (sides[1], args.setting_prefix))
         if args.genes:
             table = pd.DataFrame({"gene": self.side.genes.id, "symbol": self.side.genes.symbol})
-            self.listed, unknown = listed_genes(table, str(args.genes))
+            listed, unknown = listed_genes(table, str(args.genes))
+            self.listed = list(self.side.genes.id[listed])
             self.dropped += [(name, "gene", "on the list of --genes, not among the genes tested") for name in unknown]
         self.dropped += lost_donors(self.features, self.expression, donors, sides, args.design)
         # Donors without features were lost, and listed, when features were aggregated.
         log.info("%d donors of %s have no features in %s", len(self.expression) - len(donors), *sides[::-1])
-        self.stratum, self.strata = tissue_strata(args.cohort, args.setting_prefix, donors)
-        self.other, self.other_side = None, None
-        if args.other_features and "wrong_tissue" in args.controls:
-            self.other = read_annotated(args.other_features)
-            both = donors[np.isin(donors, self.other.obs_names.to_numpy(dtype=object))]
-            if len(both) < MIN_DONORS:
-                log.warning("%s: %d of the donors: no wrong_tissue", args.other_features.name, len(both))
-            else:
-                names = args.expression.name, args.setting_prefix
-                self.other_side, _ = side_of(self.expression, both, self.design, names)
+        self.controls = self._control_sides()
+        half = named_generator(args.seed, f"{args.setting_prefix}.halves").permutation(len(donors))
+        self.halves = half < len(donors) // 2
         for part in feature_settings(self.features, donors, self.size, args.aggregations, sides[0]):
             self._setting(part)
+
+    def _control_sides(self) -> Controls:
+        """What the controls need beside the setting: genes without covariates, features of the other tissue."""
+        args, donors = self.args, self.side.donors
+        names, other, unadjusted = (args.expression.name, args.setting_prefix), (), None
+        if "shuffle_within" in args.controls and self.side.space.covariate_rank:
+            unadjusted, _ = side_of(self.expression, donors, None, names)
+        if args.other_features and "wrong_tissue" in args.controls:
+            other = other_tissue(args.other_features, self.expression, donors, self.design, names)
+        strata = tissue_strata(args.cohort, args.setting_prefix, donors)
+        return Controls(args.controls, args.seed, *strata, unadjusted, *other)
 
     def _setting(self, part: Features) -> None:
         side, args = self.side, self.args
@@ -195,19 +188,26 @@ class Associations:
         generator = named_generator(args.seed, f"{setting}.null")
         null = max_null(side.genes.normal.unit, image.unit, side.space, generator, args.permutations)
         histograms = null_histograms(side.genes.normal.unit, image.unit, side.space, generator)
-        self._told(row, "none", side, names, tested, null=null, histograms=histograms)
-        standing = partial(stand, args, side, values)
+        self._told(row, Given("none", side, names, values, ""), image, tested, null=null, histograms=histograms)
+        count = self.pcs.add(setting, "none", side, image)
+        told = partial(standing, side, values, self.halves)
         strong = association_table(setting, side.genes, names, image, tested, args.alpha, null)
         self.writers.associations.write_table(strong)
-        self.writers.genes.write_table(gene_table(setting, side.genes, names, image, tested, args.alpha, standing))
-        if self.listed is not None:
-            genes = side.genes.take(self.listed)
+        self.writers.genes.write_table(gene_table(setting, side.genes, names, image, tested, args.alpha, told))
+        if self.writers.listed:
+            genes = side.genes.take(np.isin(side.genes.id, self.listed))
             family = self._tested(side, image, genes)
-            self.writers.listed.write_table(gene_table(setting, genes, names, image, family, args.alpha, standing))
-        for control in (name for name in CONTROLS if name in args.controls):
-            self._control(control, part, row, names, values)
+            self.writers.listed.write_table(gene_table(setting, genes, names, image, family, args.alpha, told))
+        for given in self.controls.of(setting, part, side, names, values):
+            # Covariates are taken out of the features as they then stand.
+            image_given = standardise(given.values, given.side.space)
+            self._told(row, given, image_given, self._tested(given.side, image_given))
+            if given.control in CONTROLS:
+                self.pcs.add(setting, given.control, given.side, image_given, count)
         if is_primary(part, self.size, args.primary):
-            self._hidden_factors(setting, values)
+            self.top_hits.append(top_hits_table(setting, side, names, image, tested, args.alpha, told))
+            generator = named_generator(args.seed, f"{args.setting_prefix}.hidden")
+            self.hidden += hidden_rows(setting, side, values, args.alpha, args.correction, generator)
 
     def _tested(self, side: Side, image: Standardised, genes: Genes | None = None) -> Tested:
         args, unit = self.args, (genes or side.genes).normal.unit
@@ -215,48 +215,24 @@ class Associations:
             unit, image.unit, side.space.dim - 1, args.alpha, args.correction, args.top, args.max_hits
         )
 
-    def _told(self, row: dict, control: str, side: Side, names: np.ndarray, tested: Tested, **null: np.ndarray) -> None:
-        setting = row["setting"]
-        log.info("%s, control %s: %d hits of %d pairs", setting, control, len(tested.hits.r), tested.scan.pairs)
-        numbers = summary_numbers(tested, self.args.alpha, **null) | best_pair(side.genes, names, tested)
-        self.summary.append({**row, **side.numbers(), "control": control, "features": len(names), **numbers})
-        self.points.append(qq_table(setting, control, tested, null.get("histograms")))
+    def _told(self, row: dict, given: Given, image: Standardised, tested: Tested, **null: np.ndarray) -> None:
+        """Row of the summary and QQ points of a setting or of a control of it."""
+        args, setting, side = self.args, row["setting"], given.side
+        log.info("%s, control %s: %d hits of %d pairs", setting, given.control, len(tested.hits.r), tested.scan.pairs)
+        numbers = summary_numbers(tested, args.alpha, **null) | best_pair(side.genes, given.name, tested)
+        numbers |= {"control": given.control, "strata": given.strata, "features": len(given.name)}
+        self.summary.append(row | side.numbers() | numbers | self._listed_numbers(side, image))
+        if given.control in ("none", *CONTROLS):
+            self.points.append(qq_table(setting, given.control, tested, null.get("histograms")))
 
-    def _control(self, control: str, part: Features, row: dict, names: np.ndarray, values: np.ndarray) -> None:
-        """A row of the summary and QQ points for features that belong to someone else."""
-        args, side = self.args, self.side
-        if control == "wrong_tissue":
-            if self.other_side is None or part.encoder not in set(self.other.var["encoder"]):
-                return
-            side, name = self.other_side, args.other_features.name
-            found = feature_settings(self.other, side.donors, self.size, [part.aggregation], name)
-            other = next(other for other in found if other.encoder == part.encoder)
-            keep, _, _ = usable(other.values, other.name, "feature", name, side.space)
-            names, values = other.name[keep], other.values[:, keep]
-            row = row | {"strata": args.other_features.name.rsplit(".", 2)[0]}
-        else:
-            within = control == "shuffle_within"
-            if within and not self.strata:
-                log.warning("%s: no strata of enough donors: %s is left out", row["setting"], control)
-                return
-            stratum = self.stratum if within else np.zeros(len(values), np.int64)
-            values = values[shuffled(args.seed, f"{row['setting']}.{control}", stratum)]
-            row = row | {"strata": ";".join(self.strata) if within else ""}
-        # Covariates are taken out of the features as they then stand.
-        self._told(row, control, side, names, self._tested(side, standardise(values, side.space)))
-
-    def _hidden_factors(self, setting: str, values: np.ndarray) -> None:
-        side, args = self.side, self.args
-        matrix = None if side.design is None else side.design.to_numpy()
-        generator = named_generator(args.seed, f"{args.setting_prefix}.hidden")
-        for k, what, space in spaces(matrix, side.genes.normal.unit, MIN_DOF, generator):
-            where = carrying_columns(side.genes.values, space), carrying_columns(values, space)
-            genes, image = (
-                standardise(v[:, w], space) for v, w in zip((side.genes.values, values), where, strict=True)
-            )
-            tested = associate_pairs(genes.unit, image.unit, genes.dof, args.alpha, args.correction, 1, 1)
-            row = {"setting": setting, "factors": k, "of": what, "dof": genes.dof, "hits": len(tested.hits.r)}
-            self.hidden.append(row | {"genes_found": int(np.count_nonzero(tested.gene_q <= args.alpha))})
+    def _listed_numbers(self, side: Side, image: Standardised) -> dict[str, int]:
+        """What the family of --genes finds; a control has it, too."""
+        where = np.isin(side.genes.id, self.listed)
+        if not where.any():
+            return dict.fromkeys(("listed_genes", "listed_found", "listed_hits"), 0)
+        family = self._tested(side, image, side.genes.take(where))
+        found = int(np.count_nonzero(family.gene_q <= self.args.alpha))
+        return {"listed_genes": int(where.sum()), "listed_found": found, "listed_hits": len(family.hits.r)}
 
 
 @command

@@ -83,8 +83,8 @@ def main(argv: list[str] | None) -> None:
     add("--features", nargs="+", default=[], help="tables of slide-level features: sample, or donor and tissue")
     add("--slide-optional", action="store_true", help="no slide is opened: the samplesheet may lack slides")
     add("--missing", help="TSV of slides that are not there: sample, reason")
-    add("--expression", nargs="+", required=True, help="GCT 1.2, TSV, CSV (.gz), Parquet or h5ad")
-    add("--expression-unit", choices=UNITS, required=True, help="unit of the expression values")
+    add("--expression", nargs="+", default=[], help="GCT 1.2, TSV, CSV (.gz), Parquet or h5ad; none: to be predicted")
+    add("--expression-unit", choices=UNITS, help="unit of the expression values")
     add("--covariates", nargs="+", default=[], help="GTEx annotations, or tables keyed by sample or donor")
     add("--exclude", help="text file: ids of donors, slides or RNA samples to leave out, one a line")
     add("--tissues", type=comma_list, default=[], help="names or tissue_ids to analyse; all by default")
@@ -94,6 +94,8 @@ def main(argv: list[str] | None) -> None:
     args = arguments.parse_args(argv)
     if not args.samplesheet and not args.features:
         arguments.error("give --samplesheet, --features or both")
+    if args.expression and not args.expression_unit:
+        arguments.error("--expression needs --expression-unit")
 
     faults, columns, readable = Faults(), [], []
     excluded, missing, covariates = set(), {}, {}
@@ -120,11 +122,12 @@ def main(argv: list[str] | None) -> None:
             missing |= without_features(rows, featured)
         join = missing, rna_rin(covariates), rna_annotation(covariates, "tissue")
         exclusions = exclusion_table(excluded, rows, columns)
-        staged = decide(rows, columns, tissues, set(), *join)
-        rows = decide(rows, columns, tissues, excluded, *join) if excluded else staged
+        measured = columns if args.expression else None
+        staged = decide(rows, measured, tissues, set(), *join)
+        rows = decide(rows, measured, tissues, excluded, *join) if excluded else staged
         say(wrong, shared_rna(rows))
         # Where rows are wrong, too few donors is their consequence; that nothing matches at all is worth saying.
-        if readable and not (wrong and rows["matched"].any()):
+        if (readable or not args.expression) and not (wrong and rows["matched"].any()):
             say(wrong, check_overlap(rows, columns, args.samplesheet or preview(args.features)))
         for message in wrong.messages:
             faults.add(message)

@@ -4,6 +4,7 @@
 Sides are <tissue_id>.<size> with features, expression, model and associations. For every ordered pair of sides that
 --across asks for, and every encoder (of the same weights) and aggregation that both have, the strongest hits of the
 first are looked up in the second, with the second's donors and covariates: share of true ones (pi1), signs, replicated.
+Beside that, how far the genes that both found agree, and how far chance would make them.
 """
 
 import sys
@@ -20,7 +21,9 @@ from hx_cli import DataError, command, log, parser, preview
 from hx_donors import Side, common_donors, feature_settings, read_annotated, read_design, side_of, usable
 from hx_io import write_tsv
 from hx_linear import paired_correlations, standardise
+from hx_overlap import OVERLAP, gene_agreement
 from hx_pvalue import PTable
+from hx_results import association_rows, prefixes, result_file
 from hx_sharing import sharing
 
 STRONGEST = 10_000  # hits of a setting that are looked up
@@ -28,6 +31,7 @@ ACROSS = {"tissues": ("size",), "sizes": ("tissue_id",), "cohorts": ("tissue_id"
 COLUMNS = [
     *("across", "encoder", "aggregation", "found_in", "looked_up_in", "shared_donors", "n", "dof", "hits", "pairs"),
     *("pi1", "same_sign", "sign_p", "replicated"),
+    *(f"genes_{name}" for name in OVERLAP),
 ]
 
 
@@ -43,19 +47,15 @@ class Place:
     def label(self) -> str:
         return f"{self.cohort}:{self.name}" if self.cohort else self.name
 
-    def _path(self, name: str) -> Path | None:
-        return next(iter(sorted(self._folder.rglob(name))), None)
-
     @cached_property
     def features(self) -> AnnData:
-        return read_annotated(self._path(f"{self.name}.h5ad"))
+        return read_annotated(result_file(self._folder, f"{self.name}.h5ad"))
 
     @cached_property
     def _side(self) -> Side:
-        path = self._path(f"{self.tissue_id}.expression.h5ad")
-        if path is None:
-            raise DataError(f"{self._folder}: no {self.tissue_id}.expression.h5ad: give the whole results folder")
-        expression, design = read_annotated(path), read_design(self._path(f"{self.name}.design.tsv"))
+        path = result_file(self._folder, f"{self.tissue_id}.expression.h5ad")
+        designs = sorted(self._folder.rglob(f"{self.name}.design.tsv"))
+        expression, design = read_annotated(path), read_design(designs[0] if designs else None)
         donors = common_donors(self.features, expression, (f"{self.name}.h5ad", path.name), design)
         return side_of(expression, donors, design, (path.name, self.label))[0]
 
@@ -70,13 +70,17 @@ class Place:
 
     def hits(self) -> pd.DataFrame:
         """Strongest hits of every setting: setting, feature, gene, r."""
-        path = self._path(f"{self.name}.associations.parquet")
-        if path is None:
-            raise DataError(f"{self._folder}: no {self.name}.associations.parquet: give the whole results folder")
-        table = pd.read_parquet(path, columns=["setting", "feature", "gene", "r", "q_tree"])
+        columns = ["setting", "feature", "gene", "r", "q_tree"]
+        table = association_rows(self._folder, self.name, "associations", columns)
         table = table[table["q_tree"].notna()].astype({"setting": str, "feature": str, "gene": str})
         order = table["r"].abs().mul(-1)
         return table.assign(_order=order).sort_values(["_order", "feature", "gene"]).drop(columns=["_order", "q_tree"])
+
+    @cached_property
+    def gene_q(self) -> pd.DataFrame:
+        """q of each gene (index), a column a setting; NaN where it was not tested."""
+        table = association_rows(self._folder, self.name, "association_genes", ["setting", "gene", "gene_q"])
+        return table.astype({"setting": str, "gene": str}).pivot(index="gene", columns="setting", values="gene_q")
 
     def look_up(self, encoder: str, aggregation: str, hits: pd.DataFrame) -> tuple[pd.DataFrame, int, int] | None:
         """Hits with a feature and gene here, their r and p here as r_there, p_there; n; dof. None: no such setting."""
@@ -102,8 +106,17 @@ class Place:
 
 def sides_of(folder: Path, cohort: str) -> list[Place]:
     """Sides whose associations lie below a folder, by name."""
-    names = {path.name.removesuffix(".associations.parquet") for path in folder.rglob("*.associations.parquet")}
-    return [Place(folder, cohort, name) for name in sorted(names)]
+    return [Place(folder, cohort, name) for name in prefixes(folder)]
+
+
+def genes_in_common(one: Place, other: Place, encoder: str, aggregation: str, alpha: float) -> dict[str, float | int]:
+    """`gene_agreement` of the genes found by a setting of both; {} where the other has none."""
+    settings = [f"{place.name}.{encoder}.{aggregation}" for place in (one, other)]
+    if settings[1] not in other.gene_q:
+        return {}
+    both = pd.concat([place.gene_q[name] for place, name in zip((one, other), settings, strict=True)], axis=1)
+    q = both.to_numpy().T
+    return {f"genes_{name}": value for name, value in gene_agreement(tuple(~np.isnan(q)), tuple(q <= alpha)).items()}
 
 
 def pairs_of(here: list[Place], there: list[Place] | None, across: str) -> Iterator[tuple[Place, Place]]:
@@ -117,7 +130,7 @@ def pairs_of(here: list[Place], there: list[Place] | None, across: str) -> Itera
             yield one, other
 
 
-def compared(one: Place, other: Place, across: str) -> Iterator[dict]:
+def compared(one: Place, other: Place, across: str, alpha: float) -> Iterator[dict]:
     """A row (COLUMNS) for each setting of `one` that `other` has too, made by the same weights."""
     hits = one.hits()
     shared = len(set(one.donors) & set(other.donors))
@@ -137,6 +150,7 @@ def compared(one: Place, other: Place, across: str) -> Iterator[dict]:
                 "across": across, "encoder": encoder, "aggregation": aggregation, "found_in": one.label,
                 "looked_up_in": other.label, "shared_donors": shared, "n": n, "dof": dof, "hits": len(mine),
                 **sharing(table["r"].to_numpy(), table["r_there"].to_numpy(), table["p_there"].to_numpy()),
+                **genes_in_common(one, other, encoder, aggregation, alpha),
             }  # fmt: skip
 
 
@@ -147,21 +161,19 @@ def main(argv: list[str] | None) -> None:
     add("--results", type=Path, required=True, help="folder with features, expression, models and associations")
     add("--replication", type=Path, help="the same of a second cohort, for --across cohorts")
     add("--across", choices=list(ACROSS), required=True, help="what the two sides of a comparison differ in")
+    add("--alpha", type=float, default=0.05, help="largest q of a gene that is found")
     add("--out", type=Path, required=True, help="TSV, a row a setting and ordered pair of sides")
     args = arguments.parse_args(argv)
     if (args.across == "cohorts") != bool(args.replication):
         arguments.error("--replication and --across cohorts belong together")
     here = sides_of(args.results, "this" if args.replication else "")
     there = sides_of(args.replication, "replication") if args.replication else None
-    for folder, sides in ((args.results, here), (args.replication, there)):
-        if sides == []:
-            raise DataError(f"{folder}: no *.associations.parquet: give a results folder")
     rows, twice = [], {}
     for one, other in pairs_of(here, there, args.across):
         if there is not None and (both := sorted(set(one.donors) & set(other.donors))):
             twice[one.name] = both
             continue
-        rows += compared(one, other, args.across)
+        rows += compared(one, other, args.across, args.alpha)
     if twice:
         raise DataError(
             *(

@@ -14,8 +14,9 @@ import pandas as pd
 
 from hx_cli import command, log, parser
 from hx_encoder import named_file, open_encoders
-from hx_extraction import Extraction, Job, find_patches
+from hx_extraction import Extraction
 from hx_io import write_tsv
+from hx_jobs import Job, find_patches
 from hx_join import dropped_table
 from hx_rows import read_slides
 from hx_takeover import take_over
@@ -44,8 +45,8 @@ def main(argv: list[str] | None) -> None:
     arguments.add_argument("--slides", required=True, type=Path, help="rows of slides.tsv: the slides of this batch")
     arguments.add_argument("--slide-dir", required=True, type=Path, help="folder with the files of the slides")
     arguments.add_argument("--patches", required=True, type=Path, help="folder, <sample>_patches.h5 anywhere below")
-    add_encoders = {"type": named_file, "nargs": "+", "metavar": "[NAME[@SIZE]=]ONNX", "help": "a file an encoder"}
-    arguments.add_argument("--encoders", required=True, **add_encoders)
+    add_encoders = {"type": named_file, "nargs": "+", "metavar": "[NAME[@SIZE]=]ONNX"}
+    arguments.add_argument("--encoders", required=True, **add_encoders, help="a file an encoder; `texture` has none")
     arguments.add_argument("--resize", choices=["area", "bilinear"], default="area", help="bilinear: the study's")
     arguments.add_argument(
         "--save-patch-features", choices=["none", "float16", "float32"], default="none", help="keep those of each patch"

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from hx_null import familywise_p
 from hx_pvalue import PTable, critical_r, detectable_r, lambda_gc
 from hx_scan import Pairs, Scan, scan, upper_quantile
 
+p_table = lru_cache(8)(PTable)  # settings of a tissue and their controls have few different degrees of freedom
 REPORTED_P = {"share_p05": 0.05, "share_p001": 1e-3}
 QQ_POINTS = 200
 # Columns of <prefix>.association_summary.tsv and <prefix>.association_qq.tsv.
@@ -31,7 +33,7 @@ SUMMARY = [
     *("features", "dead_features", "invalid_features", "genes", "pairs", "share_p05", "share_p001", "lambda_gc"),
     *("lambda_low", "lambda_high", "max_p", "permutations", "correction", "alpha"),
     *("hits", "hits_tree", "hits_bh", "hits_bonferroni", "genes_found"),
-    *("genes_with_hit", "features_with_hit", "stored"),
+    *("genes_with_hit", "features_with_hit", "listed_genes", "listed_found", "listed_hits", "stored"),
     *("best_feature", "best_gene", "best_symbol", "best_r", "best_p", "best_nlog10p", "detectable_r"),
 ]
 QQ = ["setting", "control", "rank", "expected_nlog10p", "observed_nlog10p", "null_low", "null_high"]
@@ -57,6 +59,10 @@ class Tested:
     gene_q: np.ndarray
     found: dict[str, int]
 
+    def detectable(self, alpha: float) -> float:
+        """|r| found with 80 % power at the Bonferroni cut over all pairs."""
+        return detectable_r(alpha / self.scan.pairs, self.table.dof)
+
 
 def associate_pairs(
     genes: np.ndarray, features: np.ndarray, dof: int, alpha: float, correction: str, top: int, max_hits: int
@@ -69,7 +75,7 @@ def associate_pairs(
         top: pairs stored for each gene and for each feature, hits or not.
         max_hits: hits stored, the strongest; `hits` has all.
     """
-    table = PTable(dof)
+    table = p_table(dof)
     # A hair below the cut: a superset of the pairs that the correction and the reported shares need.
     cut = critical_r(max(alpha, *REPORTED_P.values()), dof) * (1 - 1e-9)
     result = scan(genes, features, cut, top, function=lambda size: cauchy(table.p(size)))
@@ -77,8 +83,11 @@ def associate_pairs(
     gene_q = bh(gene_p)
     p = table.p(result.strong.r)
     q = bh(p, alpha, tests=result.pairs)
-    within = bh_within(p, result.strong.row, features.shape[1], alpha)
-    q_tree = tree_q(gene_q, result.strong.row, within)
+    # Only pairs of genes that are found can have a q_tree within alpha.
+    of_found = np.flatnonzero(gene_q[result.strong.row] <= alpha)
+    gene = result.strong.row[of_found]
+    q_tree = np.full(len(p), np.nan)
+    q_tree[of_found] = tree_q(gene_q, gene, bh_within(p[of_found], gene, features.shape[1], alpha))
     q_tree[q_tree > alpha] = np.nan
     passed = {"tree": ~np.isnan(q_tree), "bh": ~np.isnan(q), "bonferroni": bonferroni(p, result.pairs) <= alpha}
     hits = result.strong.take(passed[correction])
@@ -162,7 +171,7 @@ def summary_numbers(
         "genes_with_hit": len(np.unique(tested.hits.row)),
         "features_with_hit": len(np.unique(tested.hits.column)),
         "stored": len(tested.stored.r),
-        "detectable_r": detectable_r(alpha / result.pairs, dof),
+        "detectable_r": tested.detectable(alpha),
     }
 
 
@@ -173,6 +182,7 @@ def best_of_genes(tested: Tested, n_genes: int) -> tuple[Pairs, dict[str, np.nda
     return best, {
         "hits": np.bincount(tested.hits.row, minlength=n_genes),
         "r": best.r,
+        "r2": best.r**2,
         "p": tested.table.p(best.r),
         "nlog10p": tested.table.nlog10p(best.r),
         "gene_p": tested.gene_p,

@@ -11,13 +11,26 @@ from hx_sections import EFFECT, adjustment, named
 
 TABLES = {
     "hidden_factors": Kind(["setting", "factors", "of", "dof", "hits", "genes_found"]),
-    "sharing": Kind(["across", "encoder", "aggregation", "found_in", "looked_up_in", "pairs", "pi1", "same_sign"]),
+    "sharing": Kind(
+        ["across", "encoder", "aggregation", "found_in", "looked_up_in", "pairs", "pi1", "same_sign", "genes_jaccard"]
+    ),
 }
 CONTROLS = {
     "shuffle_donors": "features of other donors: chance",
     "shuffle_within": "of donors alike in centre, Hardy scale and ischaemia: what these alone make",
+    "unadjusted": "the real ones, nothing adjusted for",
+    "unadjusted_within": "those of shuffle_within, nothing adjusted for: what centre, Hardy scale and ischaemia make",
     "wrong_tissue": "of the same donors' other tissue: what is the donor's and not the tissue's",
 }
+
+LISTED = {"listed_found": named("Listed genes found", "Of --genes, q in their own family at most alpha", COUNT)}
+DETECTABLE = "At 80 % power and the Bonferroni cut over all pairs"
+WITHIN = (
+    " unadjusted_within beside unadjusted says how much of what is found without an adjustment the strata alone make. "
+    "Where that is a large part, adjustment carries the result, and shuffle_within cannot show what it leaves when "
+    "ischaemia was recorded with error: look at the t that a confounder as strong as ischaemia would leave of each hit "
+    "(near 0: the hit is as well explained by what the record missed) and at robustness values."
+)
 
 
 def association_sections(tables: Mapping[str, pd.DataFrame]) -> list[dict]:
@@ -38,7 +51,8 @@ def control_rows(summary: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     order = rows["control"].map({name: i for i, name in enumerate(["none", *CONTROLS])})
     rows = rows.assign(_order=order).sort_values(["tissue_id", "_order"], ignore_index=True)
     columns = ["setting", "tissue_id", "control", "strata", "n", "dof", "pairs", "share_p05", "lambda_gc"]
-    return rows[[*columns, "hits", "genes_found", "genes_with_hit", "features_with_hit"]]
+    columns += ["hits", "genes_found", "genes_with_hit", "features_with_hit"]
+    return rows[[*columns, "listed_genes", "listed_found", "listed_hits", "detectable_r"]]
 
 
 def _controls(rows: pd.DataFrame) -> dict:
@@ -49,7 +63,7 @@ def _controls(rows: pd.DataFrame) -> dict:
         f"The same tests with features given to the wrong donors. {told}.",
         "Hits of shuffle_donors near the real ones would be wrong. Hits of shuffle_within above those of "
         "shuffle_donors are confounding by what the strata hold; hits of wrong_tissue are not of this tissue's "
-        "histology.",
+        f"histology.{WITHIN if 'unadjusted_within' in set(rows['control']) else ''}",
         rows.assign(real=rows["control"].map(lambda name: "real" if name == "none" else name)),
         {
             "real": named("Features of", "real: each donor's own", {}),
@@ -60,6 +74,8 @@ def _controls(rows: pd.DataFrame) -> dict:
             "hits": named("Hits", "Pairs that the correction passes", COUNT),
             "genes_found": named("Genes found", "q of the gene at most alpha", COUNT),
             "features_with_hit": named("Features with a hit", "Features", COUNT),
+            **(LISTED if rows["listed_genes"].gt(0).any() else {}),
+            "detectable_r": named("Detectable |r|", DETECTABLE, RATIO),
         },
         "summary/controls.tsv",
         "Tissue",
@@ -68,7 +84,7 @@ def _controls(rows: pd.DataFrame) -> dict:
 
 
 def _hidden(rows: pd.DataFrame) -> dict:
-    wide = rows.pivot(index=["setting", "factors"], columns="of", values=["hits", "genes_found", "dof"])
+    wide = rows.pivot(index=["setting", "factors"], columns="of", values=["hits", "genes_found", "dof", "detectable_r"])
     wide.columns = [f"{name}_{of}" for name, of in wide.columns]
     wide = wide.reset_index()
     return table(
@@ -87,6 +103,7 @@ def _hidden(rows: pd.DataFrame) -> dict:
             "genes_found_expression": named("Genes found", "After k components of expression", COUNT),
             "genes_found_noise": named("Genes, noise", "After k columns of noise", COUNT),
             "dof_expression": named("dof", "Residual degrees of freedom", COUNT),
+            "detectable_r_expression": named("Detectable |r|", DETECTABLE, RATIO),
         },
         "associations/*.hidden_factors.tsv",
         "Setting",
@@ -99,7 +116,8 @@ def _sharing(rows: pd.DataFrame) -> dict:
         "sharing",
         "Associations looked up elsewhere",
         "The strongest hits of one tissue, patch size or cohort, tested in another with its own donors and covariates. "
-        "pi1 estimates the share that is true there too (1 - pi0).",
+        "pi1 estimates the share that is true there too (1 - pi0). Beside them, genes found on both sides, and how "
+        "many that would be if they were independent.",
         "To take sharing between sides with donors in common for replication would be wrong: noise in the expression "
         "of the same samples is shared by patch sizes, and donors' traits by tissues.",
         rows,
@@ -113,6 +131,10 @@ def _sharing(rows: pd.DataFrame) -> dict:
             "same_sign": named("Same sign", "Share of pairs", RATIO),
             "sign_p": named("p of sign", "Against one half; takes pairs as independent", SMALL_P),
             "replicated": named("Replicated", "p at most .05 with the same sign", RATIO),
+            "genes_shared": named("Genes shared", "Genes found on both sides", COUNT),
+            "genes_expected": named("by chance", "Of those tested on both, if independent", RATIO),
+            "genes_jaccard": named("Jaccard", "Genes shared, of all found on either side", RATIO),
+            "genes_jaccard_expected": named("Jaccard by chance", "At the expected number", RATIO),
         },
         "summary/sharing.tsv",
         "Found in",
@@ -141,6 +163,7 @@ def listed_section(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
             "beta": named("Beta", "log2 expression per SD of the feature", EFFECT),
             "ci_low": named("95 % from", "Lower end of the interval of beta", EFFECT),
             "ci_high": named("to", "Upper end of the interval of beta", EFFECT),
+            "detectable_r": named("Detectable |r|", "At 80 % power, Bonferroni over the listed genes' pairs", RATIO),
         },
         "associations/*.listed_genes.parquet",
         "Gene",

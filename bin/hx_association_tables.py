@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tables of the associations of a setting: stored pairs, a row a gene, the best pair, points of the QQ plot."""
+"""Tables of a setting's associations: stored pairs, a row a gene, the best pair, top hits, points of the QQ plot."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from scipy.special import stdtrit
 
 from hx_association import Tested, best_of_genes, null_interval, qq_points
-from hx_donors import Genes
+from hx_donors import Genes, Side
 from hx_linear import Standardised, paired_correlations, slopes
 from hx_null import familywise_p
 from hx_robustness import robustness_value
@@ -21,18 +21,24 @@ ROBUST = ("robustness", "robustness_alpha")
 # Of the best pair of a gene found: r where the feature was chosen in other donors; t that a confounder would leave that
 # is as strong as ischaemia, or RNA integrity, is.
 STANDING = ("r_split_half", "t_ischaemia", "t_rin")
-BENCHMARKS = {"t_ischaemia": "SMTSISCH", "t_rin": "SMRIN"}
 NAME = pa.dictionary(pa.int32(), pa.string())
 ASSOCIATIONS = pa.schema(
     [(name, NAME) for name in ("setting", "feature", "gene", "symbol")]
     + [("n", pa.int32()), ("dof", pa.int32())]
-    + [(name, pa.float64()) for name in ("r", *EFFECT, "p", "nlog10p", "q_tree", "q", "p_max", *ROBUST)]
+    + [(name, pa.float64()) for name in ("r", "r2", *EFFECT, "p", "nlog10p", "q_tree", "q")]
+    + [(name, pa.float64()) for name in ("p_max", *ROBUST, "detectable_r")]
 )
 GENES = pa.schema(
     [(name, NAME) for name in ("setting", "gene", "symbol")]
     + [("n", pa.int32()), ("dof", pa.int32()), ("hits", pa.int32()), ("best_feature", NAME)]
-    + [(name, pa.float64()) for name in ("r", *EFFECT, "p", "nlog10p", "gene_p", "gene_q", *ROBUST, *STANDING)]
+    + [(name, pa.float64()) for name in ("r", "r2", *EFFECT, "p", "nlog10p", "gene_p", "gene_q", *ROBUST, *STANDING)]
+    + [("detectable_r", pa.float64())]
 )
+TOP_HITS = [
+    *("setting", "gene", "symbol", "feature", "n", "dof", "r", "r_split_half", "p", "gene_q"),
+    *("robustness", "t_ischaemia", "t_rin", "detectable_r", "donor", "feature_value", "gene_value"),
+]
+MOST_TOP_HITS = 6  # genes
 
 
 def names_at(names: np.ndarray, index: np.ndarray) -> pa.DictionaryArray:
@@ -73,12 +79,14 @@ def association_table(
         **head_columns(setting, genes, pairs.row),
         "feature": names_at(names, pairs.column),
         "r": pairs.r,
+        "r2": pairs.r**2,
         **effects(genes, image, pairs, alpha),
         "p": tested.table.p(pairs.r),
         "nlog10p": tested.table.nlog10p(pairs.r),
         "q_tree": pa.array(tested.q_tree, from_pandas=True),
         "q": pa.array(tested.q, from_pandas=True),
         "p_max": familywise_p(pairs.r, null) if len(null) else pa.nulls(len(pairs.r), pa.float64()),
+        "detectable_r": np.full(len(pairs.r), tested.detectable(alpha)),
     }
     return pa.table([columns[name] for name in ASSOCIATIONS.names], schema=ASSOCIATIONS)
 
@@ -104,8 +112,40 @@ def gene_table(
         column = np.full(len(genes.id), np.nan)
         column[found] = values
         numbers[name] = pa.array(column, from_pandas=True)
+    numbers["detectable_r"] = np.full(len(genes.id), tested.detectable(alpha))
     columns = {**head_columns(setting, genes, best.row), "best_feature": names_at(names, best.column), **numbers}
     return pa.table([columns[name] for name in GENES.names], schema=GENES)
+
+
+def top_hits_table(
+    setting: str,
+    side: Side,
+    names: np.ndarray,
+    image: Standardised,
+    tested: Tested,
+    alpha: float,
+    standing: Callable[[Pairs], dict[str, np.ndarray]],
+) -> pd.DataFrame:
+    """A row a donor of the best pair of each of the MOST_TOP_HITS genes of smallest p: what its scatter plot shows.
+
+    feature_value: residual on the covariates, in standard deviations of the feature. gene_value: the rank-normal
+    value's residual.
+    """
+    genes = side.genes
+    best, numbers = best_of_genes(tested, len(genes.id))
+    first = np.argsort(-np.round(numbers["nlog10p"], 9), kind="stable")[:MOST_TOP_HITS]
+    pairs, parts = best.take(first), []
+    told = standing(pairs) | {"robustness": robustness_value(pairs.r, genes.normal.dof)}
+    scale = np.sqrt(len(side.donors) - 1)
+    for k, (row, column) in enumerate(zip(pairs.row, pairs.column, strict=True)):
+        head = {"setting": setting, "gene": genes.id[row], "symbol": genes.symbol[row], "feature": names[column]}
+        head |= {"n": len(side.donors), "dof": genes.normal.dof, "detectable_r": tested.detectable(alpha)}
+        head |= {name: numbers[name][row] for name in ("r", "p", "gene_q")}
+        head |= {name: values[k] for name, values in told.items()}
+        values = {"feature_value": image.unit[:, column] * image.left[column] * scale}
+        values["gene_value"] = genes.normal.unit[:, row] * genes.normal.left[row] * genes.normal.sd[row] * scale
+        parts.append(pd.DataFrame({**head, "donor": side.donors, **values})[TOP_HITS])
+    return pd.concat(parts, ignore_index=True)
 
 
 def best_pair(genes: Genes, names: np.ndarray, tested: Tested) -> dict[str, object]:

@@ -8,9 +8,31 @@ out, in the same order of donors.
 import numpy as np
 import pandas as pd
 
+from hx_donors import Side, factor_of
+from hx_factors import named_for
 from hx_linear import ResidualSpace, carrying_columns, paired_correlations, residual_space, standardise
 from hx_robustness import adjusted_t, benchmark_r
-from hx_scan import scan
+from hx_scan import Pairs, scan
+
+BENCHMARKS = {"t_ischaemia": "ischaemia", "t_rin": "rin"}  # of hx_factors.NAMES_OF
+
+
+def standing(side: Side, values: np.ndarray, halves: np.ndarray, pairs: Pairs) -> dict[str, np.ndarray]:
+    """r_split_half and the t of BENCHMARKS of the best pairs of some genes, each (pairs,).
+
+    Args:
+        values: (donors, features) before covariates are taken out. halves: (donors,) bool, the first half.
+    """
+    genes, design = side.genes.values[:, pairs.row], side.design
+    found = {"r_split_half": split_half_r(genes, values, None if design is None else design.to_numpy(), halves)}
+    for name, what in BENCHMARKS.items():
+        factor = None if design is None else named_for(what, {factor_of(column) for column in design})
+        left = np.nan
+        if factor and len(pairs.r):
+            columns = [column for column in design if factor_of(column) == factor]
+            left = benchmark_t(genes, values[:, pairs.column], design, columns)
+        found[name] = np.broadcast_to(left, len(pairs.r))
+    return found
 
 
 def split_half_r(genes: np.ndarray, features: np.ndarray, design: np.ndarray | None, halves: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def chosen_tissues(rows: pd.DataFrame, asked: list[str], faults: Faults) -> set[
 
 def decide(
     rows: pd.DataFrame,
-    columns: list[str],
+    columns: list[str] | None,
     tissues: set[str],
     excluded: set[str],
     missing: dict[str, str],
@@ -46,7 +46,7 @@ def decide(
 
     Args:
         rows: a row a slide (sample '' = a donor of a feature table): sample donor tissue tissue_id slide rna_sample.
-        columns: names of the expression columns.
+        columns: names of the expression columns; None where nothing was measured, and every slide goes on.
         tissues: tissue_ids to analyse.
         excluded: ids of donors, slides or RNA samples to leave out.
         missing: reason by sample for slides that are not there.
@@ -58,8 +58,10 @@ def decide(
     """
     rows = rows.copy()
     chosen = rows["tissue_id"].isin(tissues)
-    left = [column for column in columns if column not in excluded]
+    left = [column for column in columns or [] if column not in excluded]
     matches = match_expression(rows[chosen], left, rin, rna_tissue).reindex(rows.index)
+    if columns is None:
+        matches["reason"] = ""
     rows["candidates"] = [c if isinstance(c, tuple) else () for c in matches["candidates"]]
     rows["rule"], rna = matches["rule"].fillna(""), matches["rna"].fillna("")
 
@@ -80,6 +82,8 @@ def decide(
     rows["reason"] = [reason for reason, _ in told]
     rows["usable"] = [usable for _, usable in told]
     rows["matched"] = rows["usable"] & (rna != "")
+    if columns is None:
+        return rows.assign(rna_used="")
     kept = rows[rows["reason"] == ""]
     donors = kept.groupby("tissue_id")["donor"].nunique()
     few = rows["tissue_id"].map(donors).lt(MIN_DONORS) & (rows["reason"] == "")

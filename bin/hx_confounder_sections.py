@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the report says of confounders: ledger, factor curves, the model and its assumptions."""
+"""What the report says of confounders: ledger, factor curves, components, the model and its assumptions."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -7,7 +7,7 @@ from itertools import cycle
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, MAX_POINTS, RATIO, SMALL_P, escape, lines, table
+from hx_mqc import COUNT, MAX_POINTS, RATIO, SMALL_P, cell, escape, lines, section, table
 from hx_sections import COLOURS, named
 
 TABLES = {  # of adjust_confounders.py: <tissue_id>.<size>.<kind>.tsv
@@ -15,7 +15,8 @@ TABLES = {  # of adjust_confounders.py: <tissue_id>.<size>.<kind>.tsv
         ["setting", "view", "factor", "level", "in_model", "given", "adjusted", "cross_validated"],
         ("tissue_id", "size"),
     ),
-    "factor_curve": Kind(["setting", "view", "step", "factor", "r2", "cross_validated"], ("tissue_id", "size")),
+    "factor_curve": Kind(["setting", "view", "step", "factor", "r2", "cross_validated", "null"], ("tissue_id", "size")),
+    "factor_pcs": Kind(["setting", "view", "pc", "factor", "null", "r2", "q"], ("tissue_id", "size")),
     "confounder_model": Kind(["factor", "in_model", "why", "vif"], ("tissue_id", "size")),
     "confounder_assumptions": Kind(
         ["setting", "view", "factor", "lack_of_fit_p", "breusch_pagan_p"], ("tissue_id", "size")
@@ -24,6 +25,7 @@ TABLES = {  # of adjust_confounders.py: <tissue_id>.<size>.<kind>.tsv
 }
 SIDES = {"image_pcs": "image", "expression_pcs": "expression"}
 CURVE_STEPS = 7  # the study draws "none" and seven factors
+CURVES = (("r2", "in the sample", "solid"), ("cross_validated", "new donors", "dot"), ("null", "by chance", "dash"))
 MOST_TISSUES = 3  # of which lines are drawn; all are in the tables
 
 
@@ -39,6 +41,7 @@ def confounder_sections(tables: Mapping[str, pd.DataFrame], chosen: pd.DataFrame
     makers = {
         "confounder_ledger": _ledger,
         "factor_curve": _curve,
+        "factor_pcs": _pcs,
         "confounder_model": _model,
         "confounder_assumptions": _assumptions,
         "confounder_points": _points,
@@ -124,7 +127,7 @@ def _curve(rows: pd.DataFrame) -> list[dict]:
         of_tissue = rows[rows["tissue_id"] == tissue]
         for view, part in of_tissue.groupby("view", sort=False):
             colour = COLOURS[len(series) // 2 % len(COLOURS)]
-            for column, name, dash in (("r2", "in the sample", "solid"), ("cross_validated", "new donors", "dot")):
+            for column, name, dash in CURVES:
                 label = f"{tissue}, {SIDES[view]}, {name}"
                 series[label] = (part["step"].to_numpy(float), part[column].to_numpy(float))
                 style[label] = {"color": colour, "dash": dash}
@@ -133,14 +136,53 @@ def _curve(rows: pd.DataFrame) -> list[dict]:
         lines(
             "factor_curve",
             "Factor curve",
-            "Variance that factors explain together, added greedily as in the study's figure 4: in the sample (solid) "
-            "and in donors left out, for whom each fold chose anew (dotted).",
-            f"A solid line that rises where the dotted one falls is noise. In order: {escape('; '.join(told))}. "
+            "Variance that factors explain together, added greedily as in the study's figure 4: in the sample (solid), "
+            "in donors left out, for whom each fold chose anew (dotted), and by chance (dashed): the same choice among "
+            "factors of permuted donors.",
+            f"A solid line that rises no faster than the dashed one is noise. In order: {escape('; '.join(told))}. "
             "All steps are in confounders/*.factor_curve.tsv.",
             series,
             style,
             xlab="Factors",
             ylab="Share of variance",
+        )
+    ]
+
+
+def _pcs(rows: pd.DataFrame) -> list[dict]:
+    first = list(dict.fromkeys(rows["tissue_id"]))[:MOST_TISSUES]
+    rows = rows[rows["tissue_id"].isin(first)].assign(
+        row=rows["factor"].astype(str) + ", " + rows["tissue_id"].astype(str),
+        column=rows["view"].map(SIDES) + " PC" + rows["pc"].astype(str),
+    )
+    wide = rows.pivot_table(index="row", columns="column", values="r2", aggfunc="first", sort=False)
+    numbers = rows.drop_duplicates("column").sort_values(["view", "pc"], ascending=[False, True])
+    wide = wide[numbers["column"]]
+    null, found = rows["null"], int((rows["q"] < 0.05).sum())
+    return [
+        section(
+            "factor_pcs",
+            "Factors and principal components",
+            "Share of each leading principal component of image and expression (those above noise) that each factor "
+            f"explains by itself, in the verdict's settings. A factor without effect has {null.min():.3f} to "
+            f"{null.max():.3f}, by its columns; {found} of {len(rows)} pairs have q < 0.05 (F test).",
+            "A factor that marks the first components of both sides would be wrong to leave out of the model. All "
+            "pairs, and what is beyond the rest of the model, are in confounders/*.factor_pcs.tsv.",
+            "heatmap",
+            [[cell(value) for value in values] for values in wide.round(4).to_numpy(float)],
+            xcats=[escape(name) for name in wide.columns],
+            ycats=[escape(name) for name in wide.index],
+            pconfig={
+                "id": "factor_pcs_plot",
+                "title": "HistoGEx: Factors and principal components",
+                "xlab": "Component",
+                "ylab": "Factor",
+                "min": 0,
+                "max": 1,
+                "square": False,
+                "cluster_rows": False,
+                "cluster_cols": False,
+            },
         )
     ]
 

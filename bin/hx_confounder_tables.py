@@ -10,12 +10,12 @@ from hx_assumptions import POINTS, factor_points, first_score, fitted_points, in
 from hx_design import Term, model_columns
 from hx_directions import Directions, fit
 from hx_factor_curve import factor_curve
-from hx_factor_tests import f_p, ledger_p, orders
+from hx_factor_pcs import Leading
+from hx_factor_tests import column_tests, columns_explained, ledger_p, orders
 from hx_fdr import bh
 from hx_layout import group_blocks, layout, model_index, term_blocks
 from hx_ledger import Shares, shares
 from hx_linear import residual_space
-from hx_pvalue import PTable
 
 PLACE = ["setting", "view", "encoder", "aggregation"]
 LEDGER = [
@@ -30,6 +30,10 @@ MODEL = [
     *("factor", "group", "kind", "transform", "df", "in_model", "why", "missing", "rule", "collinear_with", "vif"),
     *("n", "dof", "model"),
 ]
+PCS = [
+    *(*PLACE, "pc", "share", "factor", "group", "in_model", "df", "n", "null", "r2", "p", "q"),
+    *("r2_unique", "p_unique", "q_unique", "model"),
+]
 DRAWN = [*PLACE, "factor", *POINTS]
 COLUMNS = {
     "confounder_ledger": LEDGER,
@@ -38,13 +42,18 @@ COLUMNS = {
     "confounder_assumptions": ASSUMPTIONS,
     "confounder_points": [*DRAWN, "model"],
     "confounder_genes": TOP,
+    "factor_pcs": PCS,
 }
 TOP_GENES = 50
+CURVE_NULLS = 20  # permutations whose mean is the curve's null
 GIVEN = {("base",): "model", ("base", "also"): "model and adjust_also"}
 
 
 class View(NamedTuple):
-    """What is explained. kernel: (n, n) Y Y'. unit: (n, m) columns, each a view of its own as well, or None; names."""
+    """What is explained. kernel: (n, n) Y Y'. unit: (n, m) columns, each a view of its own as well, or None; names.
+
+    pcs: leading components, of the views by covariance.
+    """
 
     setting: str
     view: str
@@ -53,6 +62,7 @@ class View(NamedTuple):
     kernel: np.ndarray
     unit: np.ndarray | None = None
     names: np.ndarray | None = None
+    pcs: Leading | None = None
 
 
 def ledger_table(
@@ -117,11 +127,6 @@ def _numbers(share: Shares, row: int) -> dict[str, np.ndarray]:
     }
 
 
-def columns_explained(unit: np.ndarray, directions: Directions) -> np.ndarray:
-    """(blocks, m) share of each standardised column (n, m) that a block explains."""
-    return directions.sums((directions.values.T @ unit) ** 2)
-
-
 def _columns_explained(view: View, directions: Directions) -> dict[str, object]:
     if view.unit is None:
         return {"column_median": np.nan, "column_top": np.nan, "top": ""}
@@ -132,17 +137,19 @@ def _columns_explained(view: View, directions: Directions) -> dict[str, object]:
     return {"column_median": np.median(each, axis=1), "column_top": each.max(axis=1), "top": top}
 
 
-def curve_table(views: list[View], terms: list[Term], folds: np.ndarray) -> pd.DataFrame:
+def curve_table(views: list[View], terms: list[Term], folds: np.ndarray, seed: int, name: str) -> pd.DataFrame:
     """Columns CURVE but `model`: the whole path of each view, from step 0 with no factor.
 
-    Candidates are single columns, as in the study: each factor's line, each dummy.
+    Candidates are single columns, as in the study: each factor's line, each dummy. null: mean r2 of the same choice
+    with the donors of the factors permuted.
     """
     terms = [term for term in terms if term.group != "model"]
     names = [name for term in terms for name in term.labels[: term.lines]]
     n = len(folds)
+    order = orders(seed, f"{name}.curve", n, CURVE_NULLS)
     tables = []
     for view in views if names else []:
-        curve = factor_curve(view.kernel, np.hstack([term.columns[:, : term.lines] for term in terms]), folds)
+        curve = factor_curve(view.kernel, np.hstack([term.columns[:, : term.lines] for term in terms]), folds, order)
         steps = np.arange(len(curve.order) + 1)
         path = {
             "step": steps,
@@ -150,7 +157,7 @@ def curve_table(views: list[View], terms: list[Term], folds: np.ndarray) -> pd.D
             "r2": [0.0, *curve.r2],
             "adjusted": [0.0, *curve.adjusted],
             "cross_validated": [0.0, *curve.cv],
-            "null": steps / (n - 1),
+            "null": [0.0, *curve.null],
         }
         tables.append(pd.DataFrame({**path, "n": n, **_place(view)}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=CURVE[:-1])
@@ -159,38 +166,36 @@ def curve_table(views: list[View], terms: list[Term], folds: np.ndarray) -> pd.D
 def gene_table(unit: np.ndarray, gene: np.ndarray, symbol: np.ndarray, terms: list[Term]) -> pd.DataFrame:
     """Columns GENES: variance of each gene that each factor explains, by itself and beyond the rest of the model.
 
-    F tests, Benjamini-Hochberg over genes for each factor. unit: (n, genes) standardised.
+    Benjamini-Hochberg over genes for each factor. unit: (n, genes) standardised.
     """
-    n = len(unit)
-    columns = layout(terms, n)
-    roles = ("base", "also")
-    model = model_index(terms, columns, roles)
-    blocks = term_blocks(terms, columns, roles)
-    made = fit(columns.columns, np.ones(n, dtype=bool), blocks, model)
-    alone, beyond = (columns_explained(unit, part) for part in made)
-    whole, k = alone[-1], made.model.shape[1]
-    tables = []
-    for i, term in enumerate(terms):
-        inside = term.role in roles
-        rest = np.maximum(1 - whole - (0 if inside else beyond[i]), 0)
-        rank, rank_beyond = int(made.alone.rank[i]), int(made.beyond.rank[i])
-        p = _p(alone[i], 1 - alone[i], rank, n - 1 - rank)
-        p_unique = _p(beyond[i], rest, rank_beyond, n - 1 - k - (0 if inside else rank_beyond))
-        tables.append(pd.DataFrame({
-            "gene": gene, "symbol": symbol, "factor": term.name, "r2": alone[i], "p": p, "q": bh(p),
-            "r2_unique": beyond[i], "p_unique": p_unique, "q_unique": bh(p_unique),
-        }))  # fmt: skip
+    tables = [
+        pd.DataFrame({"gene": gene, "symbol": symbol, "factor": term.name, **of})
+        .assign(q=bh(of["p"]), q_unique=bh(of["p_unique"]))[GENES]
+        for term, of in zip(terms, column_tests(unit, terms), strict=True)
+    ]  # fmt: skip
     empty = {name: pd.Series(dtype=object if name in ("gene", "symbol", "factor") else float) for name in GENES}
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(empty)
 
 
-def _p(explained: np.ndarray, rest: np.ndarray, rank: int, dof: int) -> np.ndarray:
-    """As f_p; a single column's from the table of |r|, which is a hundred times as fast."""
-    if rank != 1 or dof < 1:
-        return f_p(explained, rest, rank, dof)
-    with np.errstate(invalid="ignore"):
-        share = np.nan_to_num(explained / (explained + rest))
-    return PTable(dof).p(np.sqrt(np.clip(share, 0, 1)))
+def pc_table(views: list[View], terms: list[Term]) -> pd.DataFrame:
+    """Columns PCS but `model`: a row a leading component of a view and factor.
+
+    null: share that such a factor explains by itself where it has no effect, df / (n - 1). q: Benjamini-Hochberg over
+    factors and components, in a view.
+    """
+    tables = []
+    for view in views if terms else []:
+        numbers = np.arange(len(view.pcs.share)) + 1
+        rows = pd.concat(
+            pd.DataFrame({"pc": numbers, "share": view.pcs.share, **of}).assign(
+                factor=term.name, group=term.group, in_model="no" if term.role == "out" else "yes"
+            )
+            for term, of in zip(terms, column_tests(view.pcs.scores, terms), strict=True)
+        )
+        n = len(view.kernel)
+        rows = rows.assign(n=n, null=rows["df"] / (n - 1), **_place(view))
+        tables.append(rows.assign(q=bh(rows["p"].to_numpy()), q_unique=bh(rows["p_unique"].to_numpy())))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PCS[:-1])
 
 
 def top_genes(genes: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hx_cli import DataError, preview
-from hx_factors import Factor, declared, factors, plain_name, published_factors
+from hx_factors import NAMES_OF, Factor, declared, factors, plain_name, published_factors
 from hx_linear import standardise
 from hx_splines import natural_spline
 
@@ -19,12 +19,15 @@ ALSO = ("autolysis", "slide", "rna_library")
 LEAST_DOF = 20  # residual degrees of freedom of a correlation, n - 2 - k
 # Squared length that a column keeps, given those before it, below which it is collinear: a VIF of 1e8. Tables round.
 COLLINEAR = 1e-8
-AUTOLYSIS = ("smatsscr", "autolysis")
-RIN = ("smrin", "rin")
+AUTOLYSIS, RIN = (NAMES_OF[what].split() for what in ("autolysis", "rin"))
+_BY_DEFAULT = "|".join(name for what in ("hardy", "centre", "rin", "ischaemia") for name in NAMES_OF[what].split())
 _DEFAULT = re.compile(
-    r"(age(_.*)?|sex|gender|dthhrdy|hardy(_scale)?|smcenter|cent(er|re)|site|tissue_source_site|smrin|rin|collection_date"
-    r"|smnabtchd|smtsisch|trischd|trisch|isch(a)?emic_time|pmi|(genotype_?)?pc_?\d+|c[1-9]\d?)\Z"
+    rf"(age(_.*)?|sex|gender|{_BY_DEFAULT}|collection_date|smnabtchd|(genotype_?)?pc_?\d+|c[1-9]\d?)\Z"
 )
+
+
+class NoRoom(DataError):
+    """The model of the confounders has no room in so few donors."""
 
 
 @dataclass(frozen=True)
@@ -205,13 +208,13 @@ def model_columns(terms: list[Term], n: int, roles: Sequence[str] = ("base", "al
 
 
 def check_dof(labels: Sequence[str], n: int, where: str) -> None:
-    """Raise DataError where confounders leave fewer than LEAST_DOF residual degrees of freedom, n - 2 - k."""
+    """Raise NoRoom where confounders leave fewer than LEAST_DOF residual degrees of freedom, n - 2 - k."""
     k = len(labels)
     if not k or n - 2 - k >= LEAST_DOF:
         return
     room = n - 2 - LEAST_DOF
     way = f"or adjust for their principal components, --confounder_pcs {room} or fewer" if room > 0 else "or none"
-    raise DataError(
+    raise NoRoom(
         f"{where}: {n} donors less {k} columns of confounders ({preview(labels, 60)}) leave {n - 2 - k} residual "
         f"degrees of freedom, at least {LEAST_DOF} are needed: name fewer with --confounders, {way}"
     )

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Runs an encoder: one ONNX file with its preprocessing inside, through onnxruntime, on CPU or GPU.
+"""Runs an encoder: one ONNX file with its preprocessing inside, through onnxruntime, on CPU or GPU; or one built in.
 
 On CPU every patch is a call of its own on one thread, so its features are a function of the patch and the file alone:
 bit-identical for any batch size, composition and thread count. It costs nothing (measured on 2 cores, InceptionV3:
 6.3 patches per 2 CPU seconds against 5.7 in batches of 32 over 2 threads), as long as the caller runs `encode` in as
 many threads as it has cores. On GPU a call always holds `micro_batch` patches, the last one filled up with blanks, so
 that cuDNN chooses the same kernels for each.
+
+An encoder that is built in (BUILT_IN) needs no file: readers measure its features on the block that patches are cut
+from, before they hand the patches on.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +21,8 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from hx_cli import DataError, Faults, TemporaryFailure
+from hx_companion_pixels import measure_patches
+from hx_companions import COMPANIONS, ORIGIN, TEXTURE
 from hx_features import Origin
 from hx_io import file_sha256
 from hx_join import ID_PATTERN, gathered
@@ -40,9 +46,9 @@ OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate|ALLOC_FAILED|bad a
 class Encoder:
     """An opened ONNX encoder. `encode` may be called from several threads at once.
 
-    Attributes: name, size (of the patches that it is for, None: all), px (side of its input), width (number of
-    features), origin, metadata (all of the file's metadata_props, text by key; a retrained one's have classes,
-    training_donors and split as well).
+    Attributes: name, size (of the patches that it is for, None: all), px (side of its input; also `key`, by which
+    readers hand on what it is given), width (number of features), origin, metadata (all of the file's metadata_props,
+    text by key; a retrained one's have classes, training_donors and split as well).
 
     Args:
         path: file; metadata_props as prepare_encoder.py writes them. A file without them is named by its stem and its
@@ -73,7 +79,7 @@ class Encoder:
         faults = Faults()
         if not ID_PATTERN.match(self.name):
             faults.add(f"{path}: encoder name {self.name!r}: use letters, digits, dot, underscore and dash")
-        self.px = self._input_px(faults)
+        self.px = self.key = self._input_px(faults)
         if self.px and told.get("input_px", str(self.px)) != str(self.px):
             faults.add(f"{path}: input of {self.px} px, its metadata say {told['input_px']}: make it anew")
         faults.stop()
@@ -141,16 +147,52 @@ class Encoder:
         return found.shape[1]
 
 
+class BuiltIn(NamedTuple):
+    """An encoder without a file, for patches of all sizes. `key`, `width`, `origin`: as of Encoder.
+
+    measure(block, corners, sides, fractions, glass, um) gives the features float32 (n, width) of n patches of a block;
+    arguments as of hx_companion_pixels.measure_patches. They must not depend on what else is in the block.
+    """
+
+    name: str
+    width: int
+    origin: Origin
+    measure: Callable[..., np.ndarray]
+    size: None = None
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def path(self) -> str:
+        """What stands for its file in messages."""
+        return f"{self.name} (built in)"
+
+    def encode(self, measured: np.ndarray) -> np.ndarray:
+        """Features (n, width): those that were measured."""
+        return measured
+
+
+BUILT_IN = {TEXTURE: BuiltIn(TEXTURE, len(COMPANIONS), ORIGIN, measure_patches)}
+AnyEncoder = Encoder | BuiltIn
+
+
 class EncoderFile(NamedTuple):
-    """A file as the command line names it; the name in the file and all patch sizes where it does not."""
+    """A file as the command line names it; the name in the file and all patch sizes where it does not.
+
+    `path` is None for an encoder that is built in.
+    """
 
     name: str | None
     size: str | None
-    path: Path
+    path: Path | None
 
 
 def named_file(text: str) -> EncoderFile:
-    """'FILE', 'NAME=FILE' or, for the patches of one size, 'NAME@SIZE=FILE' (argparse type)."""
+    """'FILE', 'NAME=FILE', for the patches of one size 'NAME@SIZE=FILE', or a name of BUILT_IN (argparse type)."""
+    if text in BUILT_IN:
+        return EncoderFile(text, None, None)
     key, equals, path = text.partition("=")
     name, at, size = key.partition("@")
     if equals and ID_PATTERN.match(name) and (is_size(size) if at else True):
@@ -158,12 +200,15 @@ def named_file(text: str) -> EncoderFile:
     return EncoderFile(None, None, Path(text))
 
 
-def open_encoders(files: list[EncoderFile], device: str = "cpu", micro_batch: int = 32) -> list[Encoder]:
+def open_encoders(files: list[EncoderFile], device: str = "cpu", micro_batch: int = 32) -> list[AnyEncoder]:
     """Open files, sorted by name and size. DataError names the faults of all; two of one name and size are a fault."""
     faults, encoders = Faults(), []
     for name, size, path in files:
         with gathered(faults):
-            encoders.append(Encoder(path, device, micro_batch, name, size))
+            encoder = Encoder(path, device, micro_batch, name, size) if path else BUILT_IN[name]
+            if path and encoder.name in BUILT_IN:
+                faults.add(f"{path}: encoder {encoder.name} is built in: give it another name, NAME={path}")
+            encoders.append(encoder)
     for i, one in enumerate(encoders):
         for other in encoders[:i]:
             if one.name == other.name and (one.size == other.size or None in (one.size, other.size)):

@@ -7,27 +7,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from hx_cli import DataError, Faults, log
-from hx_encoder import Encoder
-from hx_features import (
-    Origin,
-    PatchFeatures,
-    Summary,
-    first_half,
-    patches_sha256,
-    summarise,
-    write_patch_features,
-    write_summary,
-)
+from hx_cli import log
+from hx_encoder import AnyEncoder, BuiltIn
+from hx_features import PatchFeatures, find_extremes, first_half, summarise, write_patch_features, write_summary
 from hx_formats import SlideError
-from hx_grid import Grid, iter_blocks, read_patches, resize_patch
+from hx_grid import Read, iter_blocks, resize_patch
+from hx_jobs import Job, encoders_of, origin_of, patches_told
 from hx_sizes import size_folder, size_text
 from hx_slide import open_slide
 
@@ -36,82 +25,17 @@ BATCHES_AHEAD = 6  # beyond two a model thread: what readers prepare while the m
 PROGRESS_SECONDS = 10.0
 
 
-@dataclass(eq=False)
-class Job:
-    """One slide on its way.
-
-    fault: why the slide is given up; '' while all is well. taken: summaries of an earlier run, by name of the size and
-    encoder, that are not computed again; wanted: encoders still to run, by size. features: (N, D) by size and encoder.
-    bad: (size, index) of unreadable patches. open: what is still to be done, its patches and 1 for reading the slide.
-    """
-
-    row: pd.Series
-    grids: dict[str, Grid] = field(default_factory=dict)
-    background: np.ndarray | None = None
-    fault: str = ""
-    taken: dict[tuple[str, str], Summary] = field(default_factory=dict)
-    wanted: dict[str, list[Encoder]] = field(default_factory=dict)
-    features: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    bad: list[tuple[str, int]] = field(default_factory=list)
-    open: int = 0
-
-    @property
-    def total(self) -> int:
-        return sum(len(grid.coords) for grid in self.grids.values())
-
-    @property
-    def to_read(self) -> int:
-        return sum(len(self.grids[size].coords) for size in self.wanted)
-
-
 class Batch(NamedTuple):
-    """Patches to encode: `pixels` uint8 (px, px, 3) of each by input size px, `places` its (job, size, index)."""
+    """Patches to encode: `given` is what each encoder is given of each, by its key; `places` (job, size, index)."""
 
-    pixels: list[dict[int, np.ndarray]]
+    given: list[dict[int | str, np.ndarray]]
     places: list[tuple[Job, str, int]]
-
-
-def find_patches(folder: Path, slides: pd.DataFrame) -> list[Job]:
-    """A job a slide, with the patch files that lie anywhere below `folder`. DataError: one sample and size twice."""
-    files: dict[str, list[Path]] = {sample: [] for sample in slides["sample"]}
-    for path in sorted(folder.rglob("*_patches.h5")):
-        if (sample := path.name.removesuffix("_patches.h5")) in files:
-            files[sample].append(path)
-    jobs, faults = [], Faults()
-    for _, row in slides.iterrows():
-        job = Job(row)
-        for path in files[row["sample"]]:
-            try:
-                sample, grid, attributes = read_patches(path)
-            except DataError as error:
-                job.fault = job.fault or str(error).replace(str(path), path.name)
-                continue
-            if sample != row["sample"]:
-                job.fault = job.fault or f"{path.name} holds patches of {sample}: give the files of segment_tissue.py"
-            if grid.name in job.grids:
-                size = size_text(grid.name)
-                faults.add(f"{path}: a second patch file of {sample} at {size} below {folder}: keep one")
-            job.grids[grid.name] = grid
-            job.background = attributes.get("background")
-        jobs.append(job)
-    faults.stop()
-    return jobs
-
-
-def encoders_of(encoders: list[Encoder], size: str) -> list[Encoder]:
-    """Those that the patches of a size are for."""
-    return [encoder for encoder in encoders if encoder.size in (None, size)]
-
-
-def origin_of(encoder: Encoder, resize: str) -> Origin:
-    """Origin of the features of an encoder whose patches were resized by `resize`."""
-    return replace(encoder.origin, preprocess=f"{resize} {encoder.px} px; {encoder.origin.preprocess}")
 
 
 class Extraction:
     """Runs the encoders over the slides of `jobs` and writes their files; `run` returns when all is done."""
 
-    def __init__(self, jobs: list[Job], encoders: list[Encoder], args: argparse.Namespace):
+    def __init__(self, jobs: list[Job], encoders: list[AnyEncoder], args: argparse.Namespace):
         self.jobs, self.encoders, self.args = jobs, encoders, args
         self.workers = args.threads if args.device == "cpu" else 1
         self.batch = CPU_BATCH if args.device == "cpu" else args.micro_batch
@@ -122,6 +46,10 @@ class Extraction:
                 missing = [one for one in encoders_of(encoders, size) if (size, one.name) not in job.taken]
                 if missing:
                     job.wanted[size] = missing
+                for encoder in missing:
+                    if isinstance(encoder, BuiltIn) and np.isnan(job.grids[size].fraction).any():
+                        told = f"the patch file of {size_text(size)} has no tissue_fraction, which encoder"
+                        job.fault = job.fault or f"{told} {encoder.name} needs: give the files of segment_tissue.py"
         self.patches = sum(job.to_read for job in jobs if not job.fault)
         self._lock = threading.Lock()
         self._done, self._model_seconds = 0, 0.0
@@ -153,12 +81,12 @@ class Extraction:
                         shape = len(job.grids[size].coords), encoder.width
                         job.features[size, encoder.name] = np.empty(shape, np.float32)
                 try:
-                    for size, index, pixels in self._read(job):
-                        if pixels is None:
+                    for size, index, prepared in self._read(job):
+                        if prepared is None:
                             job.bad.append((size, index))
                             continue
                         given += 1
-                        batch.pixels.append(pixels)
+                        batch.given.append(prepared)
                         batch.places.append((job, size, index))
                         if len(batch.places) == self.batch:
                             yield batch
@@ -170,8 +98,8 @@ class Extraction:
         if batch.places:
             yield batch
 
-    def _read(self, job: Job) -> Iterator[tuple[str, int, dict[int, np.ndarray] | None]]:
-        """Size, index and pixels by input size of each patch that is wanted; None for pixels that cannot be read.
+    def _read(self, job: Job) -> Iterator[tuple[str, int, dict[int | str, np.ndarray] | None]]:
+        """Size, index and what encoders are given, by their key, of each patch that is wanted; None: cannot be read.
 
         A slide of which all was taken over is not opened.
         """
@@ -179,14 +107,31 @@ class Extraction:
             return
         grids = [job.grids[size] for size in job.wanted]
         names = {grid.size: grid.name for grid in grids}
-        sides = {grid.size: sorted({encoder.px for encoder in job.wanted[grid.name]}) for grid in grids}
+        wanted = {grid.size: job.wanted[grid.name] for grid in grids}
+        sides = {
+            size: sorted({one.px for one in ones if not isinstance(one, BuiltIn)}) for size, ones in wanted.items()
+        }
 
-        def prepare(patch: np.ndarray) -> dict[int, np.ndarray]:
-            return {px: resize_patch(patch, px, self.args.resize) for px in sides[len(patch)]}
+        def survey(block: np.ndarray, read: Read) -> dict[tuple[int, int], dict[str, np.ndarray]]:
+            found: dict[tuple[int, int], dict[str, np.ndarray]] = {place: {} for place in read.patches}
+            for encoder in self.encoders:
+                places = [place for place in read.patches if encoder in wanted[place[0]]]
+                if places and isinstance(encoder, BuiltIn):
+                    patches = [(job.grids[names[side]], index) for side, index in places]
+                    corners = np.array([grid.coords[index] for grid, index in patches]) - (read.x, read.y)
+                    fractions = np.array([grid.fraction[index] for grid, index in patches])
+                    lengths = np.array([side for side, _ in places])
+                    rows = encoder.measure(block, corners, lengths, fractions, slide.background, job.um)
+                    for place, row in zip(places, rows, strict=True):
+                        found[place][encoder.key] = row
+            return found
+
+        def prepare(patch: np.ndarray, measured: dict[str, np.ndarray]) -> dict[int | str, np.ndarray]:
+            return measured | {px: resize_patch(patch, px, self.args.resize) for px in sides[len(patch)]}
 
         with open_slide(self.args.slide_dir, job.row, job.background) as slide:
-            for side, index, pixels in iter_blocks(slide, grids, prepare, self.args.threads):
-                yield names[side], index, pixels
+            for side, index, prepared in iter_blocks(slide, grids, prepare, self.args.threads, survey):
+                yield names[side], index, prepared
 
     def _encode(self, batch: Batch) -> None:
         began = time.perf_counter()
@@ -194,7 +139,7 @@ class Extraction:
             rows = [row for row, (job, size, _) in enumerate(batch.places) if encoder in job.wanted[size]]
             if not rows:
                 continue
-            features = encoder.encode(np.stack([batch.pixels[row][encoder.px] for row in rows]))
+            features = encoder.encode(np.stack([batch.given[row][encoder.key] for row in rows]))
             with np.errstate(over="ignore"):
                 sound = np.isfinite(features if self.saved is None else features.astype(self.saved)).all(axis=1)
             places = [batch.places[row] for row in rows]
@@ -243,10 +188,11 @@ class Extraction:
             grid = job.grids[size]
             kept = np.array([(size, index) not in bad for index in range(len(grid.coords))], dtype=bool)
             coords = grid.coords[kept]
-            first, patches = first_half(sample, coords), patches_sha256(coords, grid.size, job.background)
+            first = first_half(sample, coords)
             for encoder in encoders:
                 origin, features = origin_of(encoder, self.args.resize), job.features.pop((size, encoder.name))[kept]
-                summaries[size, encoder.name] = summarise(features, first, origin, patches)
+                told, extremes = patches_told(job, size, encoder, kept), find_extremes(features, coords)
+                summaries[size, encoder.name] = summarise(features, first, origin, told, extremes)
                 if self.saved is not None:
                     path = self.args.outdir / size_folder(size) / f"features_{encoder.name}" / f"{sample}.h5"
                     values = features.astype(self.saved)

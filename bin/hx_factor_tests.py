@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Whether a factor has any effect: permutations for the many columns of a view at once, F tests for each by itself."""
 
+from functools import cache
+
 import numpy as np
 from scipy.special import betainc
 
+from hx_design import Term
 from hx_directions import Block, Directions, fit
 from hx_donors import named_generator
+from hx_layout import layout, model_index, term_blocks
 from hx_linear import residual_space
+from hx_pvalue import PTable
 from hx_variance import permutations
 
 PERMUTATIONS = 999
@@ -84,3 +89,45 @@ def f_p(explained: np.ndarray, rest: np.ndarray, rank: int, dof: int) -> np.ndar
     if rank < 1 or dof < 1:
         return np.full(np.shape(explained), np.nan)
     return betainc(dof / 2, rank / 2, np.clip(rest / (rest + explained), 0, 1))
+
+
+def columns_explained(unit: np.ndarray, directions: Directions) -> np.ndarray:
+    """(blocks, m) share of each standardised column (n, m) that a block explains."""
+    return directions.sums((directions.values.T @ unit) ** 2)
+
+
+def column_tests(unit: np.ndarray, terms: list[Term]) -> list[dict[str, np.ndarray]]:
+    """For each factor its df, and of each standardised column (n, m) the share that it explains with its p.
+
+    r2 and p by itself, r2_unique and p_unique beyond the rest of the model; F tests, exact for normal columns.
+    """
+    n = len(unit)
+    columns, roles = layout(terms, n), ("base", "also")
+    model = model_index(terms, columns, roles)
+    made = fit(columns.columns, np.ones(n, dtype=bool), term_blocks(terms, columns, roles), model)
+    alone, beyond = (columns_explained(unit, part) for part in made)
+    whole, k = alone[-1], made.model.shape[1]
+    found = []
+    for i, term in enumerate(terms):
+        inside = term.role in roles
+        rest = np.maximum(1 - whole - (0 if inside else beyond[i]), 0)
+        rank, rank_beyond = int(made.alone.rank[i]), int(made.beyond.rank[i])
+        p = _p(alone[i], 1 - alone[i], rank, n - 1 - rank)
+        p_unique = _p(beyond[i], rest, rank_beyond, n - 1 - k - (0 if inside else rank_beyond))
+        found.append({"df": rank, "r2": alone[i], "p": p, "r2_unique": beyond[i], "p_unique": p_unique})
+    return found
+
+
+def _p(explained: np.ndarray, rest: np.ndarray, rank: int, dof: int) -> np.ndarray:
+    """As f_p; a single column's from the table of |r|, which is ten times as fast once it is made."""
+    if rank != 1 or dof < 1:
+        return f_p(explained, rest, rank, dof)
+    with np.errstate(invalid="ignore"):
+        share = np.nan_to_num(explained / (explained + rest))
+    return _table(dof).p(np.sqrt(np.clip(share, 0, 1)))
+
+
+@cache
+def _table(dof: int) -> PTable:
+    """Most factors of a model leave the same degrees of freedom."""
+    return PTable(dof)

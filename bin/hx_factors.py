@@ -6,6 +6,7 @@ its kind by its cells. Genotype principal components are donor's, quality metric
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,16 @@ from hx_factor_levels import MIN_LEVEL, code_levels, column_span, same_span, too
 GROUPS = ("donor", "handling", "rna_library", "slide", "other")
 MAX_MISSING = 0.20  # share of donors
 # Columns of our own tables that are no covariates.
-OWN = frozenset(
-    ["donor", "tissue", "tissue_id", "samples", "sample", "rna_sample", "fold", "classifier_split", "at_every_size"]
-)
+OWN = frozenset(["donor", "tissue", "tissue_id", "samples", "sample", "rna_sample", "fold", "at_every_size"])
+# Columns that are one thing under several names, the preferred name first: what a stage needs, it asks for by the key
+# (named_for). Names as of plain_name().
+NAMES_OF = {
+    "hardy": "dthhrdy hardy hardy_scale",
+    "ischaemia": "smtsisch trischd trisch ischemic_time ischaemic_time pmi",
+    "autolysis": "smatsscr autolysis",
+    "centre": "smcenter center centre site tissue_source_site",
+    "rin": "smrin rin",
+}
 # (group, kind, names): names as of plain_name(). `time` is log2(minutes + 1), `age` a number or bracket, `multi` a list
 # of labels ("B1, A1" is both). GTEx: SampleAttributesDS and SubjectPhenotypesDS of all releases.
 DECLARED = (
@@ -28,24 +36,25 @@ DECLARED = (
     (
         "donor",
         "categorical",
-        "sex gender sex_at_birth race ethncty ethnicity dthhrdy hardy hardy_scale cohort dthvnt dthseason",
+        f"sex gender sex_at_birth race ethncty ethnicity {NAMES_OF['hardy']} cohort dthvnt dthseason",
     ),
     ("donor", "numeric", "bmi hght height wght weight"),
-    ("handling", "time", "smtsisch smtspax trischd trisch ischemic_time ischaemic_time fixation_time pmi"),
-    ("handling", "ordinal", "smatsscr autolysis"),
-    ("handling", "multi", "smcenter center centre site tissue_source_site"),
+    ("handling", "time", f"{NAMES_OF['ischaemia']} smtspax fixation_time"),
+    ("handling", "ordinal", NAMES_OF["autolysis"]),
+    ("handling", "multi", NAMES_OF["centre"]),
     ("handling", "categorical", "smnabtch smnabtcht smgebtch smgebtcht batch plate fixative preservation"),
     ("handling", "date", "smnabtchd smgebtchd collection_date"),
     (
         "rna_library",
         "numeric",
-        "smrin rin sme2mprt smchmprs smntrart smnumgps smmaprt smexncrt sm550nrm smgnsdtc smunmprt sm350nrm smrdlgth "
-        "smmncpb sme1mmrt smsflgth smestlbs smmppd smnterrt smrrnanm smrdttl smvqcfl smmncv smtrscpt smmppdpr smcglgth "
-        "smgappct smunpdrd smntrnrt smmpunrt smexpeff smmppdun sme2mmrt sme2anti smaltalg sme2snse smmflgth smspltrd "
-        "sme1anti smbsmmrt sme1snse sme1pcts smrrnart sme1mprt smnum5cd smdpmprt sme2pcts",
+        f"{NAMES_OF['rin']} sme2mprt smchmprs smntrart smnumgps smmaprt smexncrt sm550nrm smgnsdtc smunmprt sm350nrm "
+        "smrdlgth smmncpb sme1mmrt smsflgth smestlbs smmppd smnterrt smrrnanm smrdttl smvqcfl smmncv smtrscpt smmppdpr "
+        "smcglgth smgappct smunpdrd smntrnrt smmpunrt smexpeff smmppdun sme2mmrt sme2anti smaltalg sme2snse smmflgth "
+        "smspltrd sme1anti smbsmmrt sme1snse sme1pcts smrrnart sme1mprt smnum5cd smdpmprt sme2pcts",
     ),
     ("slide", "numeric", "n_slides n_patches"),
     ("slide", "multi", "slide_scanner"),
+    ("slide", "categorical", "classifier_split"),  # what a retrained encoder saw: features of its donors are in-sample
     ("slide", "date", "slide_scan_date"),
 )
 # The kind of these is told by the cells.
@@ -133,6 +142,12 @@ def declared(name: str) -> tuple[str, str]:
     if plain in _KINDS or named_as(name):
         return _KINDS.get(plain, ("other", ""))
     return next((group for pattern, group in PATTERNS if pattern.match(plain)), "other"), ""
+
+
+def named_for(what: str, columns: Iterable[str]) -> str | None:
+    """The column that holds `what` (of NAMES_OF): of several, the one whose name comes first there; None for none."""
+    plain = {plain_name(column): column for column in columns}
+    return next((plain[name] for name in NAMES_OF[what].split() if name in plain), None)
 
 
 def named_as(name: str) -> str:

@@ -2,7 +2,7 @@
 """Features of the patches of a slide, their summary, and the files of both."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +10,13 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from hx_cli import DataError
+from hx_cli import DataError, Faults
 from hx_io import atomic, sha1_bucket
-from hx_join import ID_PATTERN
+from hx_join import ID_PATTERN, gathered
 
 STATISTICS = ("mean", "median", "max", "std", "half1", "half2")
 COLUMNS_AT_A_TIME = 128  # 40,000 patches of so many features are 41 MB of float64
+EXTREMES = 2  # patches of a slide at each end: what a gallery over a cohort takes of one donor at most
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,23 @@ class Origin:
     preprocess: str = ""
 
 
+class Extremes(NamedTuple):
+    """The patches of one slide, size and encoder with the highest and the lowest value of each feature.
+
+    values: float32 (4, D). coords: int32 (4, D, 2), x and y at level 0. Rows: highest, second highest, lowest, second
+    lowest; of equal ones the first in reading order. NaN and -1 where the slide has fewer patches.
+    """
+
+    values: np.ndarray
+    coords: np.ndarray
+
+
 class Summary(NamedTuple):
     """The patches of one slide, size and encoder: `n` of them, `n_half1` in the first half.
 
     statistics: float32 (D,) each of STATISTICS. All NaN when n is 0; half1 or half2 when that half is empty.
-    patches: which patches they are, see patches_sha256; '' where it is not told.
+    patches: which patches they are, see patches_sha256; '' where it is not told. extremes: None where they were not
+    read, or not written, as by earlier versions.
     """
 
     n: int
@@ -44,6 +57,7 @@ class Summary(NamedTuple):
     statistics: dict[str, np.ndarray]
     origin: Origin
     patches: str = ""
+    extremes: Extremes | None = None
 
 
 class PatchFeatures(NamedTuple):
@@ -69,20 +83,24 @@ def first_half(sample: str, coords: np.ndarray) -> np.ndarray:
     return np.array(halves, dtype=int) == 0
 
 
-def patches_sha256(coords: np.ndarray, side: int, background: np.ndarray | None = None) -> str:
+def patches_sha256(coords: np.ndarray, side: int, background: np.ndarray | None = None, *, also: bytes = b"") -> str:
     """SHA-256 of which pixels of a slide its patches are: the same for the same patches of the same slide.
 
     Args:
         coords: int64 (N, 2) as x, y, in the order of the patches.
         side: of a patch, in level-0 pixels; one patch at (0, 0) tells nothing of it.
         background: RGB (3,) that off-slide and transparent pixels take; None where the slide alone decides.
+        also: what else of the slide its features depend on.
     """
     digest = hashlib.sha256(np.ascontiguousarray(coords, "<i8").tobytes())
     digest.update(f"{side} {'' if background is None else np.asarray(background).tolist()}".encode())
+    digest.update(also)
     return digest.hexdigest()
 
 
-def summarise(features: np.ndarray, first: np.ndarray, origin: Origin, patches: str = "") -> Summary:
+def summarise(
+    features: np.ndarray, first: np.ndarray, origin: Origin, patches: str = "", extremes: Extremes | None = None
+) -> Summary:
     """Summary of patch features (N, D); `first` (N,) bool marks the first half. Sums are float64.
 
     std is the population's (ddof 0): patches are all of the slide, not a sample of it.
@@ -99,7 +117,26 @@ def summarise(features: np.ndarray, first: np.ndarray, origin: Origin, patches: 
         for name, half in (("half1", first), ("half2", ~first)):
             if half.any():
                 statistics[name][columns] = block[half].mean(axis=0)
-    return Summary(n, int(first.sum()), statistics, origin, patches)
+    return Summary(n, int(first.sum()), statistics, origin, patches, extremes)
+
+
+def find_extremes(features: np.ndarray, coords: np.ndarray) -> Extremes:
+    """Highest and lowest patches of each feature, of features (N, D) without NaN and coords (N, 2)."""
+    n, width = features.shape
+    values = np.full((2 * EXTREMES, width), np.nan, np.float32)
+    places = np.full((2 * EXTREMES, width, 2), -1, np.int32)
+    order = np.lexsort((coords[:, 0], coords[:, 1]))
+    for start in range(0, width if n else 0, COLUMNS_AT_A_TIME):
+        columns = slice(start, start + COLUMNS_AT_A_TIME)
+        block = features[order, columns].T.astype(np.float32)
+        rows = np.arange(len(block))
+        for sign, first in ((1, 0), (-1, EXTREMES)):
+            rest = sign * block
+            for row in range(first, first + min(n, EXTREMES)):
+                best = rest.argmax(axis=1)  # the first of equal ones
+                values[row, columns], places[row, columns] = block[rows, best], coords[order[best]]
+                rest[rows, best] = -np.inf
+    return Extremes(values, places)
 
 
 def write_summary(path: Path, sample: str, summaries: Mapping[tuple[str, str], Summary]) -> None:
@@ -112,10 +149,13 @@ def write_summary(path: Path, sample: str, summaries: Mapping[tuple[str, str], S
             group.attrs.update({**counts, **asdict(summary.origin)})
             for name in STATISTICS:
                 group.create_dataset(name, data=summary.statistics[name])
+            if summary.extremes is not None:
+                group.create_dataset("extreme_values", data=summary.extremes.values)
+                group.create_dataset("extreme_coords", data=summary.extremes.coords)
 
 
-def read_summary(path: Path, size: str) -> tuple[str, dict[str, Summary]]:
-    """Sample of a summary file, and its summaries of one patch size by encoder.
+def read_summary(path: Path, size: str, extremes: bool = False) -> tuple[str, dict[str, Summary]]:
+    """Sample of a summary file, and its summaries of one patch size by encoder, with their extremes where asked for.
 
     Raises:
         DataError: no such file, or not one of write_summary.
@@ -123,18 +163,53 @@ def read_summary(path: Path, size: str) -> tuple[str, dict[str, Summary]]:
     try:
         with h5py.File(path) as file:
             groups = file[size] if size in file else {}
-            return str(file.attrs["sample"]), {name: _read_group(groups[name]) for name in sorted(groups)}
+            return str(file.attrs["sample"]), {name: _read_group(groups[name], extremes) for name in sorted(groups)}
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: no summary of patch features ({error}): make it anew from the features") from error
 
 
-def _read_group(group: h5py.Group) -> Summary:
+def read_extremes(paths: list[Path], size: str, encoder: str, columns: Sequence[int]) -> dict[str, Extremes]:
+    """Extremes of some features of one size and encoder, by sample, from the summaries of slides.
+
+    Args:
+        paths: files of write_summary.
+        columns: indices of the features, in the order in which they are wanted.
+
+    Returns:
+        Samples in the order of `paths`; without those that have no such features, or whose summary has no extremes.
+
+    Raises:
+        DataError: damaged files, files with fewer features; all at once.
+    """
+    faults, found = Faults(), {}
+    for path in paths:
+        with gathered(faults):
+            sample, encoders = read_summary(path, size, extremes=True)
+            extremes = encoders[encoder].extremes if encoder in encoders else None
+            if extremes is None:
+                continue
+            width = extremes.values.shape[1]
+            if beyond := [column for column in columns if not 0 <= column < width]:
+                raise DataError(f"{path}: {width} features of encoder {encoder}: there is no number {beyond[0]}")
+            found[sample] = Extremes(extremes.values[:, list(columns)], extremes.coords[:, list(columns)])
+    faults.stop()
+    return found
+
+
+def _read_group(group: h5py.Group, with_extremes: bool) -> Summary:
     statistics = {name: group[name][:].astype(np.float32, copy=False) for name in STATISTICS}
     if len({values.shape for values in statistics.values()}) != 1 or statistics["mean"].ndim != 1:
         raise ValueError(f"statistics of different lengths in {group.name}")
     origin = Origin(**{name: str(group.attrs[name]) for name in Origin.__dataclass_fields__})
     patches = str(group.attrs.get("patches_sha256", ""))
-    return Summary(int(group.attrs["n"]), int(group.attrs["n_half1"]), statistics, origin, patches)
+    counts = int(group.attrs["n"]), int(group.attrs["n_half1"])
+    extremes = None
+    if with_extremes and "extreme_values" in group:
+        extremes = Extremes(group["extreme_values"][:], group["extreme_coords"][:])
+        shape = 2 * EXTREMES, len(statistics["mean"])
+        if extremes.values.shape != shape or extremes.coords.shape != (*shape, 2):
+            raise ValueError(f"extremes of another shape in {group.name}")
+    return Summary(*counts, statistics, origin, patches, extremes)
 
 
 def write_patch_features(path: Path, patches: PatchFeatures) -> None:

@@ -6,7 +6,7 @@ A patch is named by its top-left corner in level-0 pixels. Patches are listed ro
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ SPARSE = 0.25  # a block is read as a whole when patches cover at least this sha
 CHUNK = 64  # patches that a thread prepares at a time: 17 MB at 299 px
 PATCH_PX = 299  # what InceptionV3 sees
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -215,8 +216,9 @@ def _split(corner: np.ndarray, size: np.ndarray, index: np.ndarray, sides: list[
 def iter_blocks(
     slide: Slide,
     grids: Iterable[Grid],
-    prepare: Callable[[np.ndarray], T] | None = None,
+    prepare: Callable[..., T] | None = None,
     threads: int = 1,
+    survey: Callable[[np.ndarray, Read], Mapping[tuple[int, int], S]] | None = None,
 ) -> Iterator[tuple[int, int, np.ndarray | T | None]]:
     """Yield (side, index in its grid, uint8 RGB (side, side, 3)) of every patch, level 0 decoded once for all sizes.
 
@@ -226,30 +228,35 @@ def iter_blocks(
     Args:
         prepare: applied to each patch in the reader threads, resize_patch for example.
         threads: reader threads; half as many blocks are read ahead of the caller, at least one.
+        survey: goes over each block once, in a reader thread; what it finds of a patch, by (side, index), `prepare`
+            gets beside the patch.
     """
     grids = list(grids)
     coords = {grid.size: grid.coords for grid in grids}
 
-    def load(read: Read) -> np.ndarray | None:
+    def load(read: Read) -> tuple[np.ndarray, Mapping[tuple[int, int], S]] | None:
         # Glass is laid on what leaves the slide: OpenSlide would give it as transparent pixels, which take far longer.
         w, h = min(read.w, slide.width - read.x), min(read.h, slide.height - read.y)
         try:
             block = slide.read(read.x, read.y, w, h)
         except TileError:
             return None
-        if (w, h) == (read.w, read.h):
-            return block
-        glass = slide.background.tolist()
-        return cv2.copyMakeBorder(block, 0, read.h - h, 0, read.w - w, cv2.BORDER_CONSTANT, value=glass)
+        if (w, h) != (read.w, read.h):
+            glass = slide.background.tolist()
+            block = cv2.copyMakeBorder(block, 0, read.h - h, 0, read.w - w, cv2.BORDER_CONSTANT, value=glass)
+        return block, survey(block, read) if survey else {}
 
     def cut(read: Read, loading: Future, size: int, index: int) -> np.ndarray | T | None:
         x, y = (int(value) for value in coords[size][index])
-        block = loading.result()
-        if block is None:
-            patch = load(Read(x, y, size, size, []))
-        else:
-            patch = block[y - read.y : y - read.y + size, x - read.x : x - read.x + size]
-        return patch if patch is None or prepare is None else prepare(patch)
+        if not (loaded := loading.result()):
+            read = Read(x, y, size, size, [(size, index)])
+            if not (loaded := load(read)):
+                return None
+        block, found = loaded
+        patch = block[y - read.y : y - read.y + size, x - read.x : x - read.x + size]
+        if prepare is None:
+            return patch
+        return prepare(patch, found[size, index]) if survey else prepare(patch)
 
     def cut_all(read: Read, loading: Future, patches: list[tuple[int, int]]) -> list:
         return [(size, index, cut(read, loading, size, index)) for size, index in patches]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TILE_CELLS = 1 << 21  # 16 MiB of float64: small enough for the cache, large enough for the full rate of the product
+PAIR_COST = 100  # a pair taken by itself costs as much as so many cells of a matrix product
 SPANNED = 1e-5  # a column is spanned by the covariates when less than this share of its length is left
 RANK_CUT = 1e-10  # a direction of the scaled covariates is noise below this share of the largest singular value
 
@@ -205,7 +206,11 @@ def paired_correlations(
     rows: np.ndarray, columns: np.ndarray, row: np.ndarray, column: np.ndarray, tile_cells: int = TILE_CELLS
 ) -> np.ndarray:
     """(pairs,) correlation of column row[i] of `rows` with column column[i] of `columns`; `row` ascends."""
-    out = np.empty(len(row))
+    out = np.zeros(len(row))
+    if len(row) * PAIR_COST <= rows.shape[1] * columns.shape[1]:
+        for x, y in zip(rows, columns, strict=True):
+            out += x[row] * y[column]
+        return np.clip(out, -1, 1, out=out)
     for first, r in correlation_tiles(rows, columns, tile_cells):
         start, stop = np.searchsorted(row, (first, first + len(r)))
         out[start:stop] = r[row[start:stop] - first, column[start:stop]]

@@ -2,6 +2,7 @@
 """Methods text for a paper, from assets/methods.toml and the tables of the run."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -13,16 +14,30 @@ from hx_sizes import size_text
 
 
 def span(numbers: pd.Series) -> str:
-    """'36' or '427 to 797'."""
+    """'36' or '427 to 797'; 'no' of nothing."""
+    if numbers.empty:
+        return "no"
     low, high = int(numbers.min()), int(numbers.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def facts(summary: pd.DataFrame, has_slides: bool, mode: str | None) -> tuple[set[str], dict[str, str]]:
-    """Which `when` of methods.toml hold, and the names that its texts may use."""
-    rows = real(summary)
+def facts(
+    settings: pd.DataFrame, tables: Mapping[str, pd.DataFrame], has_slides: bool, mode: str | None
+) -> tuple[set[str], dict[str, str]]:
+    """Which `when` of methods.toml hold, and the names that its texts may use.
+
+    Args:
+        settings: of hx_report.settings_of.
+        tables: of the stages that ran; the name of each is a `when`, and so are words for how the associations were
+            corrected.
+    """
+    rows, summary = settings, tables.get("association_summary", pd.DataFrame())
     table = rows["size"] == "-"
-    holds = {"always", rows["correction"].iloc[0]}
+    holds = {"always", *tables}
+    if len(summary):
+        holds.add(summary["correction"].iloc[0])
+        if (summary["control"] != "none").any():
+            holds.add("control")
     if mode is not None:
         holds.add("simulated")
     if table.any():
@@ -31,8 +46,6 @@ def facts(summary: pd.DataFrame, has_slides: bool, mode: str | None) -> tuple[se
         holds.add("slides" if has_slides else "patches")
     if (rows["weights"] == "random").any():
         holds.add("random")
-    if (summary["control"] != "none").any():
-        holds.add("control")
     if any(encoder.split("-")[0] in ("raw", "retrained") for encoder in rows["encoder"]):
         holds.add("inception")
     adjusted = sorted(set(rows["adjusted_for"].fillna("").astype(str)) - {""})
@@ -47,20 +60,22 @@ def facts(summary: pd.DataFrame, has_slides: bool, mode: str | None) -> tuple[se
         "aggregations": ", ".join(sorted(set(rows["aggregation"]))),
         "tissues": str(rows["tissue_id"].nunique()),
         "donors": span(rows.groupby("tissue_id")["n"].max()),
-        "genes": span(rows["genes"].fillna(0)),
+        "genes": span(real(summary)["genes"].fillna(0)) if len(summary) else "no",
         "covariates": " / ".join(text.replace(";", ", ") for text in adjusted),
-        "alpha": f"{rows['alpha'].iloc[0]:g}",
+        "alpha": f"{summary['alpha'].iloc[0]:g}" if len(summary) else "",
     }
     return holds, names
 
 
-def methods_section(template: Path, summary: pd.DataFrame, has_slides: bool, mode: str | None) -> dict:
-    """Report section with the paragraphs and citations of methods.toml that fit the run.
+def methods_section(
+    template: Path, settings: pd.DataFrame, tables: Mapping[str, pd.DataFrame], has_slides: bool, mode: str | None
+) -> dict:
+    """Report section with the paragraphs and citations of methods.toml that fit the run; arguments as of `facts`.
 
     Raises:
         DataError: no such file, no TOML, or a text with a name that is not known.
     """
-    holds, names = facts(summary, has_slides, mode)
+    holds, names = facts(settings, tables, has_slides, mode)
     try:
         content = tomllib.loads(template.read_text())
         paragraphs = [p["text"].format_map(names) for p in content["paragraph"] if p["when"] in holds]

@@ -42,16 +42,24 @@ def noise_edge(largest: np.ndarray, squares: np.ndarray, diagonal: np.ndarray, g
         shift = mean_edge(squares, np.empty(0), dim) - mean_edge(few, rest, dim)
     # Single precision: the edge scatters by far more than its rounding.
     single, top = largest.astype(np.float32), np.empty(DRAWS)
+    scatter, ends = (spread / np.sqrt(2)).astype(np.float32) if rest.any() else None, diagonal.astype(np.float32)
     for draw in range(DRAWS):
-        signed = single * (1 - 2 * generator.integers(0, 2, single.shape, dtype=np.int8)).astype(np.float32)
-        kernel = (signed @ signed.T).astype(np.float64)
-        if rest.any():
-            normal = np.tril(generator.standard_normal((dim, dim)), -1)
-            kernel += spread * (normal + normal.T)
-        np.fill_diagonal(kernel, diagonal)
-        start = generator.standard_normal(dim)
-        top[draw] = eigsh(kernel, 1, which="LA", v0=start, tol=1e-6, return_eigenvectors=False)[0]
+        signed = single * _signs(single.shape, generator)
+        kernel = signed @ signed.T
+        if scatter is not None:
+            normal = generator.standard_normal((dim, dim), dtype=np.float32)
+            kernel += scatter * (normal + normal.T)
+        np.fill_diagonal(kernel, ends)
+        start = generator.standard_normal(dim, dtype=np.float32)
+        top[draw] = eigsh(kernel, 1, which="LA", v0=start, tol=1e-5, return_eigenvectors=False)[0]
     return float(top.max() + shift)
+
+
+def _signs(shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Random signs, -1 or 1, float32; a bit each."""
+    count = shape[0] * shape[1]
+    bits = np.unpackbits(np.frombuffer(generator.bytes(-(-count // 8)), np.uint8), count=count)
+    return np.float32(1) - np.float32(2) * bits.reshape(shape)
 
 
 def mean_edge(squares: np.ndarray, normal: np.ndarray, dim: int) -> float:

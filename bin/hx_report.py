@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Tables that the report draws, from the tables of the stages. Frames in, frames out; nothing is recomputed."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
+from hx_join import MIN_DONORS
+from hx_shared import EXPRESSION, HEADLINE
 from hx_sizes import size_value
 
 # Until confounders are adjusted for, a colour can speak of the negative control alone.
@@ -11,22 +15,19 @@ RULE = (
     "run; green: otherwise, which says nothing about confounders"
 )
 EXAMPLES = 3
+# What tells a setting; n: its donors; tested: whether there was anything to test.
+SETTING = [
+    *("setting", "tissue_id", "size", "encoder", "aggregation", "weights", "adjusted_for", "n", "features", "tested"),
+]
 # Stages that can lose a slide, in the order of the flow.
 SLIDE_STAGES = [
-    *(
-        "prepare_gtex",
-        "prepare_tcga",
-        "check_cohort",
-        "segment_tissue",
-        "extract_features",
-        "summarise_patches",
-        "aggregate_features",
-    ),
+    *("prepare_gtex", "prepare_tcga", "check_cohort", "segment_tissue", "extract_features", "summarise_patches"),
+    "aggregate_features",
 ]
 
 
 def real(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the association summary that are no control."""
+    """Rows that are no control."""
     return summary[summary["control"] == "none"]
 
 
@@ -35,14 +36,54 @@ def size_order(sizes: pd.Series) -> pd.Series:
     return sizes.astype(str).map(size_value)
 
 
-def primary_settings(summary: pd.DataFrame, primary: str) -> pd.DataFrame:
-    """The one setting a tissue that the verdict speaks of: its summary row and `primary` (yes or no).
+def settings_of(tables: Mapping[str, pd.DataFrame], aggregation: str) -> pd.DataFrame:
+    """A row a setting that ran (SETTING), as the first of these tells that has rows.
+
+    The associations; shared variance; the features themselves, for which `aggregation` (of the declared primary
+    setting) is taken for the one that ran, and the model of the confounders for what was adjusted for.
+
+    Args:
+        tables: association_summary, shared_variance, feature_summary and confounder_model, as far as there are any.
+    """
+    none = pd.DataFrame(columns=SETTING, dtype=object)
+    if len(rows := tables.get("association_summary", none)):
+        rows = real(rows).assign(tested=lambda found: found["pairs"] > 0)
+    elif len(rows := tables.get("shared_variance", none)):
+        rows = real(headline(rows)).assign(tested=True)
+    elif len(rows := tables.get("feature_summary", none)):
+        rows = rows[rows["aggregation"].isin([aggregation, "given"])]
+        rows = rows.rename(columns={"n_donors": "n", "n_features": "features"})
+        setting = rows["tissue_id"] + "." + rows["size"] + "." + rows["encoder"] + "." + rows["aggregation"]
+        tested = (rows["features"] > rows["n_dead"]) & (rows["n"] >= MIN_DONORS)
+        rows = rows.assign(setting=setting, weights=None, adjusted_for=_adjusted_for(rows, tables), tested=tested)
+    return rows.reindex(columns=SETTING).reset_index(drop=True)
+
+
+def _adjusted_for(rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.Series:
+    """Factors of the confounders' model of each row's tissue and size, `;`-joined."""
+    if "confounder_model" not in tables:
+        return pd.Series("", rows.index)
+    model = tables["confounder_model"].query("in_model == 'yes'")
+    sets = model.groupby(["tissue_id", "size"])["factor"].agg(lambda names: ";".join(sorted(set(names))))
+    places = pd.MultiIndex.from_frame(rows[["tissue_id", "size"]])
+    return pd.Series(sets.reindex(places).fillna("").to_numpy(object), rows.index)
+
+
+def headline(shared: pd.DataFrame) -> pd.DataFrame:
+    """Rows of shared variance for a headline: expression by image, all genes alike, adjusted where that ran."""
+    rows = shared[(shared["direction"] == EXPRESSION) & (shared["scaling"] == HEADLINE) & (shared["donors"] == "all")]
+    ran = (rows["adjusted"] == "yes").groupby([rows["tissue_id"], rows["size"]]).transform("any")
+    return rows[(rows["adjusted"] == "yes") == ran]
+
+
+def primary_settings(settings: pd.DataFrame, primary: str) -> pd.DataFrame:
+    """The one setting a tissue that the verdict speaks of: its row of `settings` and `primary` (yes or no).
 
     That is the setting <size>,<encoder>,<aggregation> declared before the run, or the only one that ran; in a tissue
     with neither the first by size, encoder and aggregation, with primary = no.
     """
     size, encoder, aggregation = primary.split(",")
-    rows = real(summary)
+    rows = settings
     only = rows.groupby("tissue_id")["setting"].transform("size") == 1
     declared = only | (rows["size"] == size) & (rows["encoder"] == encoder) & (rows["aggregation"] == aggregation)
     rows = rows.assign(primary=declared.map({True: "yes", False: "no"}), _size=size_order(rows["size"]))
@@ -53,10 +94,17 @@ def primary_settings(summary: pd.DataFrame, primary: str) -> pd.DataFrame:
 
 
 def with_control(rows: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """`rows` of the summary, with hits, genes with a hit and lambda of the shuffled control of the same setting."""
-    shown = ["hits", "genes_with_hit", "lambda_gc"]
-    control = summary[summary["control"] == "shuffle_donors"].set_index("setting")[shown].add_prefix("control_")
-    return rows.join(control, on="setting")
+    """`rows` of the summary, with hits, genes and lambda of the shuffled control of the same setting.
+
+    Of the other controls that ran, hits and genes found: hits_shuffle_within, genes_found_shuffle_within ...
+    """
+    by_control = {name: part.set_index("setting") for name, part in summary.groupby("control")}
+    shown = ["hits", "genes_found", "genes_with_hit", "lambda_gc"]
+    shuffled = by_control.pop("shuffle_donors", summary.iloc[:0].set_index("setting"))
+    rows = rows.join(shuffled[shown].add_prefix("control_"), on="setting")
+    for name in sorted(set(by_control) - {"none"}):
+        rows = rows.join(by_control[name][["hits", "genes_found"]].add_suffix(f"_{name}"), on="setting")
+    return rows
 
 
 def traffic_light(row: pd.Series) -> str:
@@ -68,17 +116,41 @@ def traffic_light(row: pd.Series) -> str:
     return "green"
 
 
-def verdict(summary: pd.DataFrame, matching: pd.DataFrame, primary: str) -> pd.DataFrame:
-    """A row a tissue: its primary setting, sizes, hits beside those of the control, calibration, status."""
-    rows = with_control(primary_settings(summary, primary), summary)
-    rows["status"] = [traffic_light(row) for _, row in rows.iterrows()]
-    rows = rows.merge(matching[["tissue_id", "slides"]], on="tissue_id", how="left").rename(columns={"n": "donors"})
-    columns = ["tissue_id", "status", "setting", "primary", "donors", "slides", "features", "genes", "pairs", "hits"]
-    columns += ["genes_with_hit", "control_hits", "control_genes_with_hit", "lambda_gc", "control_lambda_gc"]
-    return rows[[*columns, "detectable_r", "weights", "adjusted_for", "alpha", "correction"]]
+def shared_of(shared: pd.DataFrame) -> pd.DataFrame:
+    """Index setting: the calibrated share of the expression's variance, its interval and p, beside the control's."""
+    rows = headline(shared).set_index("setting")
+    names = {"adjusted_share": "shared", "ci_low": "shared_low", "ci_high": "shared_high", "p": "shared_p"}
+    control = rows.loc[rows["control"] == "shuffle_donors", ["adjusted_share", "p"]]
+    return real(rows)[[*names]].rename(columns=names).join(control.rename(columns=names).add_prefix("control_"))
 
 
-def flow(matching: pd.DataFrame, status: pd.DataFrame | None, summary: pd.DataFrame) -> pd.DataFrame:
+def verdict(chosen: pd.DataFrame, matching: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a tissue: its primary setting, and of the stages that ran shared variance and hits beside the controls'.
+
+    Args:
+        chosen: rows of primary_settings.
+        tables: association_summary and shared_variance, of the stages that ran.
+    """
+    rows = chosen.rename(columns={"n": "donors"})
+    rows = rows.merge(matching[["tissue_id", "slides"]], on="tissue_id", how="left")
+    first, last = ["tissue_id", "setting", "primary", "donors", "slides"], ["features", "weights", "adjusted_for"]
+    middle = []
+    if "shared_variance" in tables:
+        shared = shared_of(tables["shared_variance"])
+        rows, middle = rows.join(shared, on="setting"), [*shared]
+    if "association_summary" in tables:
+        summary = tables["association_summary"]
+        found = with_control(real(summary), summary).set_index("setting")
+        hits = ["genes_found", "hits", "genes_with_hit", "lambda_gc"]
+        hits = ["genes", "pairs", *(name for of in hits for name in (of, f"control_{of}")), "detectable_r"]
+        last += ["alpha", "correction"]
+        rows = rows.join(found[[*hits, "alpha", "correction"]], on="setting")
+        rows["status"] = [traffic_light(row) for _, row in rows.iterrows()]
+        first, middle = ["tissue_id", "status", *first[1:]], [*middle, *hits]
+    return rows[[*first, *middle, *last]]
+
+
+def flow(matching: pd.DataFrame, status: pd.DataFrame | None, settings: pd.DataFrame) -> pd.DataFrame:
     """A row a tissue: slides and donors left after each step. Columns of slides are missing without slides."""
     rows = matching.set_index("tissue_id").sort_index()
     out = pd.DataFrame(index=rows.index)
@@ -89,9 +161,8 @@ def flow(matching: pd.DataFrame, status: pd.DataFrame | None, summary: pd.DataFr
         out["slides_read"] = read.groupby("tissue_id").size().reindex(out.index, fill_value=0)
     for name in ("donors", "matched_donors", "donors_kept"):
         out[name] = rows[name]
-    out["donors_analysed"] = (
-        real(summary).query("pairs > 0").groupby("tissue_id")["n"].max().reindex(out.index).fillna(0).astype(int)
-    )
+    most = settings[settings["tested"].astype(bool)].groupby("tissue_id")["n"].max().astype(float)
+    out["donors_analysed"] = most.reindex(out.index).fillna(0).astype(int)
     return out.reset_index()
 
 
@@ -121,8 +192,8 @@ def all_settings(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration(summary: pd.DataFrame) -> pd.DataFrame:
-    """A row a setting and control: shares of small p and lambda."""
-    rows = summary[summary["pairs"] > 0]
+    """A row a setting and control: shares of small p and lambda; what is not adjusted is not expected to have those."""
+    rows = summary[(summary["pairs"] > 0) & ~summary["control"].str.startswith("unadjusted")]
     rows = rows.assign(_size=size_order(rows["size"])).sort_values(
         ["tissue_id", "_size", "encoder", "aggregation", "control"]
     )
@@ -161,7 +232,8 @@ def top_genes(genes: pd.DataFrame, chosen: pd.DataFrame, limit: int) -> pd.DataF
         "ci_low",
         "ci_high",
     ]
-    columns += ["p", "nlog10p", "gene_p", "gene_q", "robustness", "t_ischaemia", "t_rin", "hits", "setting"]
+    columns += ["p", "nlog10p", "gene_p", "gene_q", "robustness", "t_ischaemia", "t_rin"]
+    columns += ["hits", "detectable_r", "setting"]
     return rows[columns].reset_index(drop=True)
 
 

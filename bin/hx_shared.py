@@ -90,7 +90,7 @@ def rotated(columns: Columns, frame: Frame, generator: np.random.Generator) -> R
     largest = space.rotate(columns.values[:, largest_columns(squares)])
     parallel = components_above_noise(pcs.variance, largest, squares, np.diagonal(kernel), generator)
     m = min(max(1, parallel), max(1, space.dim // CAP), pcs.rank)
-    replicates = leave_out(kernel, space.rotation, frame.groups, m)
+    replicates = leave_out(pcs, space.rotation, frame.groups, m)
     return Rotated(columns.values, kernel, pcs, float(np.trace(columns.gram)), parallel, m, replicates)
 
 

@@ -4,15 +4,17 @@
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+
 from hx_cli import DataError, Faults, log, preview
-from hx_encoder import Encoder
-from hx_extraction import Job, encoders_of, origin_of
-from hx_features import Origin, Summary, patches_sha256, read_summary
+from hx_encoder import AnyEncoder
+from hx_features import Origin, Summary, read_summary
+from hx_jobs import Job, encoders_of, origin_of, patches_told
 from hx_join import gathered
 from hx_sizes import size_text, size_value
 
 
-def take_over(jobs: list[Job], encoders: list[Encoder], folder: Path, resize: str) -> None:
+def take_over(jobs: list[Job], encoders: list[AnyEncoder], folder: Path, resize: str) -> None:
     """Fill `taken` of each job from `<sample>.summary.h5` in `folder`, and log what is left to compute and why.
 
     A slide may have no such file. A summary is taken over when it is of the same encoder (name, layer, weights,
@@ -38,20 +40,22 @@ def take_over(jobs: list[Job], encoders: list[Encoder], folder: Path, resize: st
                 log.info("%s: not taken over from %s: %s", job.row["sample"], path.name, "; ".join(reasons))
     faults.stop()
     log.info("taken over: %d of %d summaries of a size by an encoder", taken, asked)
+    if bare := sorted({job.row["sample"] for job in jobs for one in job.taken.values() if one.extremes is None}):
+        log.warning("no extreme patches in the earlier summaries of %s: galleries lack those slides", preview(bare))
     if lacking:
         log.info("%d of %d slides have no earlier summary: %s", len(lacking), len(jobs), preview(lacking))
 
 
-def _take_over(job: Job, encoders: list[Encoder], path: Path, resize: str) -> list[str]:
+def _take_over(job: Job, encoders: list[AnyEncoder], path: Path, resize: str) -> list[str]:
     """Fill `taken` of one job; what is not taken over, with its reason."""
     reasons = []
     for size, grid in sorted(job.grids.items(), key=lambda item: size_value(item[0])):
-        sample, summaries = read_summary(path, size)
+        sample, summaries = read_summary(path, size, extremes=True)
         if sample != job.row["sample"]:
             raise DataError(f"{path}: holds slide {sample}, its name says {job.row['sample']}: rename the file")
-        patches = patches_sha256(grid.coords, grid.size, job.background)
         for encoder in encoders_of(encoders, size):
             found = summaries.get(encoder.name)
+            patches = patches_told(job, size, encoder, np.ones(len(grid.coords), bool))
             reason = _difference(found, origin_of(encoder, resize), encoder.width, len(grid.coords), patches)
             if reason:
                 reasons.append(f"{size_text(size)} of {encoder.name}: {reason}")

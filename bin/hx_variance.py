@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
+from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.special import stdtrit
 
 from hx_linear import SPANNED, ResidualSpace
 
 GROUPS = 20  # of donors, for the jackknife: Student's t with 19 degrees of freedom
-BATCH_CELLS = 1 << 20  # coordinates of permuted scores held at once: 8 MiB
+BATCH_CELLS = 1 << 17  # coordinates of permuted scores held at once: 1 MiB, near the cache
 ZERO = 1e-12  # variance below this share of the largest is rounding
+LANCZOS = 20  # dimensions for each eigenvector asked for, from which Lanczos' method is the cheaper one
 
 
 class Pcs(NamedTuple):
@@ -113,12 +115,14 @@ def permuted_shares(target: Pcs, scores: np.ndarray, orders: np.ndarray) -> np.n
 
     target: its PCs, all of them. scores: (dim, m) of the predictor. orders: (permutations, dim).
     """
-    loadings = (target.scores * np.sqrt(target.variance))[:, : target.rank].T.copy()
+    kernel = (target.scores * target.variance) @ target.scores.T
+    dim, m = scores.shape
     out = np.empty(len(orders))
     step = max(1, BATCH_CELLS // scores.size)
     for start in range(0, len(orders), step):
-        product = loadings @ scores[orders[start : start + step]]
-        out[start : start + len(product)] = np.einsum("bij,bij->b", product, product)
+        moved = scores.T[:, orders[start : start + step]].reshape(-1, dim)
+        squares = np.einsum("ij,ij->i", moved, moved @ kernel)
+        out[start : start + step] = squares.reshape(m, -1).sum(axis=0)
     return out / target.variance.sum()
 
 
@@ -142,26 +146,47 @@ class Replicate(NamedTuple):
         return self.out.shape[0] - self.out.shape[1]
 
 
-def leave_out(predictor: np.ndarray, rotation: np.ndarray, groups: np.ndarray, m: int) -> list[Replicate]:
+def leave_out(predictor: Pcs, rotation: np.ndarray, groups: np.ndarray, m: int) -> list[Replicate]:
     """A replicate with up to m PCs for each group of donors left out.
 
     The residual space of the other donors, their covariates refitted, is the part of the whole one that is orthogonal
-    to the left-out donors' rows of the rotation: to leave a donor out is to give it a dummy.
+    to the left-out donors' rows of the rotation, O say: to leave a donor out is to give it a dummy. With W = scores
+    sqrt(variance) of all donors, PCs of (I - OO')W come from the eigenvectors of W'W - (O'W)'(O'W), a diagonal matrix
+    less one of the rank of a group: no decomposition of a kernel's size a group.
 
     Args:
-        predictor: (dim, dim) kernel. groups: (n,) number of each donor's group, 0, 1, …
+        predictor: its PCs, all of them. groups: (n,) number of each donor's group, 0, 1, …
     """
+    root, scores = np.sqrt(predictor.variance[: predictor.rank]), predictor.scores[:, : predictor.rank]
     replicates = []
     for group in range(groups.max() + 1):
         left, size, _ = np.linalg.svd(rotation[groups == group].T, full_matrices=False)
         out = left[:, size > SPANNED]
-        cross = predictor @ out
-        without = predictor - cross @ out.T - out @ cross.T + out @ (out.T @ cross) @ out.T
-        dim = len(without)
-        variance, scores = eigh(without, subset_by_index=[max(0, dim - m), dim - 1])
-        kept = variance > ZERO * variance[-1]
-        replicates.append(Replicate(out, scores[:, kept][:, ::-1]))
+        variance, vectors = _downdated(root**2, root[:, None] * (scores.T @ out), min(m, len(root)))
+        vectors = vectors[:, variance > ZERO * variance[0]]
+        kept = scores @ (root[:, None] * vectors)
+        kept -= out @ (out.T @ kept)
+        replicates.append(Replicate(out, kept / np.linalg.norm(kept, axis=0)))
     return replicates
+
+
+def _downdated(diagonal: np.ndarray, taken: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) largest eigenvalues, falling, and (r, m) eigenvectors of diag(diagonal) - taken taken'.
+
+    diagonal: (r,) falling. taken: (r, donors of a group). Lanczos, unless so many are asked for that all are as cheap.
+    """
+    size = len(diagonal)
+    if size < LANCZOS * m:
+        values, vectors = eigh(np.diag(diagonal) - taken @ taken.T, subset_by_index=[size - m, size - 1])
+    else:
+
+        def product(vector: np.ndarray) -> np.ndarray:
+            return diagonal * vector - taken @ (taken.T @ vector)
+
+        start = np.sqrt(diagonal)
+        values, vectors = eigsh(LinearOperator((size, size), product, dtype=np.float64), m, which="LA", v0=start)
+    order = np.argsort(-values, kind="stable")
+    return values[order], vectors[:, order]
 
 
 def jackknife(target: np.ndarray, replicates: list[Replicate], m: int) -> np.ndarray:

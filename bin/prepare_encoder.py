@@ -17,7 +17,6 @@ from hx_weights import check_file, weights_name
 LAYERS = ("layer1", "layer7", "layer12", "layer65", "layer166", *(f"mixed{i}" for i in range(11)))
 
 
-
 def layer_and_pooling(encoder: str) -> tuple[str, str]:
     """('mixed2', 'max') of 'raw-mixed2-max'; ('mixed10', 'mean') of 'raw'. ValueError: no such encoder."""
     if encoder == "raw":

@@ -7,6 +7,7 @@ the expression.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -15,11 +16,17 @@ import hx_association_sections
 import hx_classifier_sections
 import hx_cohort_sections
 import hx_confounder_sections
+import hx_description_sections
+import hx_enrichment_sections
 import hx_expression_sections
 import hx_feature_sections
+import hx_hits_sections
+import hx_prediction_sections
 import hx_report as report
 import hx_scale_sections
 import hx_sections as sections
+import hx_settings_sections
+import hx_top_hits_sections
 import hx_variance_sections
 from hx_association import QQ, SUMMARY
 from hx_cli import Faults, command, log, parser
@@ -42,10 +49,23 @@ SECTIONS = (
     hx_variance_sections,
     hx_scale_sections,
     hx_association_sections,
+    hx_settings_sections,
+    hx_top_hits_sections,
+    hx_prediction_sections,
+    hx_enrichment_sections,
+    hx_description_sections,
 )
 TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
 # Published by their stages for the whole cohort; no need of a copy.
-ONLY_SHOWN = ("covariate_summary", "covariates_by_tissue", "exclusions", "annotations", "hidden_factors")
+ONLY_SHOWN = (
+    "covariate_summary",
+    "covariates_by_tissue",
+    "exclusions",
+    "annotations",
+    "hidden_factors",
+    "top_hits",
+    "pc_associations",
+)
 TOP_GENES = 1000  # rows of summary/top_genes.tsv for each tissue
 
 
@@ -60,15 +80,17 @@ def read_genes(paths: list[Path], chosen: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def planted_truths(args: argparse.Namespace, summary: pd.DataFrame, chosen: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Planted truths in every setting, those of the verdict first; and the rule by which one is found."""
+def planted_truths(
+    args: argparse.Namespace, settings: pd.DataFrame, chosen: pd.DataFrame
+) -> tuple[pd.DataFrame, str, str]:
+    """Planted truths in every tested setting, those of the verdict first; the rule by which one is found; the mode."""
     # scipy.stats and anndata cost 3 s; only simulated cohorts need them.
     from hx_donors import read_annotated
     from hx_truth import COLUMNS, RULE, read_truth, recovered
 
     truth = read_truth(args.truth)
     rows = []
-    tested = report.real(summary).query("pairs > 0")
+    tested = settings[settings["tested"].astype(bool)]
     for (tissue, size), part in tested.groupby(["tissue_id", "size"], sort=True):
         prefix = f"{tissue}.{size}"
         names = (f"{prefix}.h5ad", f"{tissue}.expression.h5ad")
@@ -78,7 +100,38 @@ def planted_truths(args: argparse.Namespace, summary: pd.DataFrame, chosen: pd.D
     table = pd.DataFrame(rows, columns=COLUMNS)
     table = table.assign(_other=~table["setting"].isin(set(chosen["setting"])), _size=report.size_order(table["size"]))
     order = ["_other", "tissue_id", "property", "_size", "encoder", "aggregation"]
-    return table.sort_values(order, ignore_index=True).drop(columns=["_other", "_size"]), RULE
+    return table.sort_values(order, ignore_index=True).drop(columns=["_other", "_size"]), RULE, truth.mode
+
+
+def read_associations(folder: Path, faults: Faults) -> dict[str, pd.DataFrame]:
+    """association_summary and qq of all settings; a fault where there is none: the stage was not skipped."""
+    summary = read_all(listed(folder, "*.association_summary.tsv", faults), SUMMARY, faults)
+    qq = read_all(listed(folder, "*.association_qq.tsv", faults), QQ, faults)
+    listed(folder, "*.association_genes.parquet", faults)
+    return {"association_summary": typed(summary), "qq": typed(qq)}
+
+
+def association_tables(
+    found: Mapping[str, pd.DataFrame], folder: Path, chosen: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """What the report draws of the associations; found: of read_associations; chosen: the verdict's settings."""
+    summary = found["association_summary"]
+    genes = read_genes(sorted(folder.glob("*.association_genes.parquet")), chosen)
+    return {
+        "calibration": report.calibration(summary),
+        "settings": report.all_settings(summary),
+        "top_genes": report.top_genes(genes, chosen, TOP_GENES),
+        "controls": hx_association_sections.control_rows(summary, chosen),
+        "qq": found["qq"],
+    }
+
+
+def skipped_stage(text: str) -> tuple[str, str]:
+    """(stage, why) of 'stage: why' (argparse type)."""
+    stage, colon, why = text.partition(": ")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text}: 'stage: why' is expected")
+    return stage, why
 
 
 @command
@@ -93,6 +146,7 @@ def main(argv: list[str] | None) -> None:
     add("--features", type=Path, help="folder with <tissue_id>.<size>.h5ad")
     add("--expression", type=Path, help="folder with <tissue_id>.expression.h5ad")
     add("--primary", default="256,retrained,mean", help="size,encoder,aggregation that the verdict speaks of")
+    add("--skipped", type=skipped_stage, nargs="*", default=[], help="'stage: why' of each stage that was left out")
     add("--methods", type=Path, help="assets/methods.toml; without it the report has no methods text")
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
@@ -101,37 +155,34 @@ def main(argv: list[str] | None) -> None:
     if args.truth and not (args.features and args.expression):
         arguments.error("--truth needs --features and --expression")
 
-    faults = Faults()
-    matching = read_all([args.cohort / "matching.tsv"], MATCHING, faults)
+    faults, skipped = Faults(), dict(args.skipped)
+    matching = typed(read_all([args.cohort / "matching.tsv"], MATCHING, faults))
     dropped = report.first_losses(read_all(args.dropped, DROPPED_COLUMNS, faults))
     status = read_all([args.status], STATUS, faults) if args.status else None
-    summary = read_all(listed(args.tables, "*.association_summary.tsv", faults), SUMMARY, faults)
-    qq = read_all(listed(args.tables, "*.association_qq.tsv", faults), QQ, faults)
+    associations = {} if "associate" in skipped else read_associations(args.tables, faults)
     cohort = read_all([args.cohort / "cohort.tsv"], ["donor", "tissue_id", "samples"], faults)
     stages = gather(args.cohort, hx_cohort_sections.TABLES, faults) | gather(args.tables, TABLES, faults)
     if "slides" in stages:
         stages["doubted"] = hx_classifier_sections.doubted(stages.pop("slides"))
-    gene_files = listed(args.tables, "*.association_genes.parquet", faults)
     faults.stop()
-    matching, summary, qq = typed(matching), typed(summary), typed(qq)
-    chosen = report.primary_settings(summary, args.primary)
+    found = stages | associations
+    settings = report.settings_of(found, args.primary.split(",")[2])
+    chosen = report.primary_settings(settings, args.primary)
     tables = {
-        "verdict": report.verdict(summary, matching, args.primary),
-        "flow": report.flow(matching, status, summary),
+        "verdict": report.verdict(chosen, matching, found),
+        "flow": report.flow(matching, status, settings),
         "losses": report.losses(dropped),
-        "calibration": report.calibration(summary),
-        "settings": report.all_settings(summary),
-        "top_genes": report.top_genes(read_genes(gene_files, chosen), chosen, TOP_GENES),
-        "controls": hx_association_sections.control_rows(summary, chosen),
-        "qq": qq,
         "dropped": dropped,
         **page_tables(cohort, dropped, stages),
         **{name: table for name, table in stages.items() if name not in ONLY_SHOWN},
     }
+    if associations:
+        tables |= association_tables(associations, args.tables, chosen)
     shown = [
         sections.verdict(tables["verdict"]),
         sections.flow(tables["flow"]),
         sections.losses(tables["losses"]),
+        *([sections.left_out(skipped)] if skipped else []),
         *hx_cohort_sections.cohort_sections(cohort, tables, stages),
         *slide_sections(status),
         *hx_classifier_sections.classifier_sections(stages, args.primary.split(",")[0]),
@@ -140,11 +191,13 @@ def main(argv: list[str] | None) -> None:
         *hx_confounder_sections.confounder_sections(stages, chosen),
         *hx_variance_sections.variance_sections(stages, chosen),
         *hx_scale_sections.scale_sections(stages),
-        sections.qq(qq, chosen),
-        sections.calibration(tables["calibration"]),
-        sections.settings(tables["settings"]),
-        sections.genes(tables["top_genes"], chosen),
+        *(hx_hits_sections.hits_sections(tables, chosen) if associations else []),
         *hx_association_sections.association_sections(tables),
+        *hx_settings_sections.settings_sections(stages, chosen),
+        *hx_top_hits_sections.top_hits_sections(stages, chosen),
+        *hx_prediction_sections.prediction_sections(stages),
+        *hx_enrichment_sections.enrichment_sections(stages),
+        *hx_description_sections.description_sections(stages),
     ]
     if listed_files := sorted(args.tables.glob("*.listed_genes.parquet")):
         shown.insert(0, hx_association_sections.listed_section(read_genes(listed_files, chosen), chosen))
@@ -152,11 +205,10 @@ def main(argv: list[str] | None) -> None:
         tables["slide_status"] = status
     mode = None
     if args.truth:
-        tables["planted_truths"], rule = planted_truths(args, summary, chosen)
-        shown.append(sections.planted_truths(tables["planted_truths"], rule))
-        mode = tables["planted_truths"]["mode"].iloc[0]
+        tables["planted_truths"], rule, mode = planted_truths(args, settings, chosen)
+        shown.append(sections.planted_truths(tables["planted_truths"], rule, mode))
     if args.methods:
-        shown.append(methods_section(args.methods, summary, status is not None, mode))
+        shown.append(methods_section(args.methods, settings, found, status is not None, mode))
     for name, table in tables.items():
         write_tsv(table, args.outdir / "summary" / f"{name}.tsv")
     write_sections(shown, args.outdir / "multiqc")

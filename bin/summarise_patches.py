@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from hx_cli import DataError, Faults, command, log, parser, preview
-from hx_features import Summary, first_half, read_patch_features, summarise, write_summary
+from hx_features import Summary, find_extremes, first_half, read_patch_features, summarise, write_summary
 from hx_io import write_tsv
 from hx_join import dropped_table
 from hx_rows import read_slides
@@ -50,7 +50,9 @@ def summarise_slide(sample: str, paths: list[Path]) -> dict[tuple[str, str], Sum
         if key in summaries:
             faults.add(f"{path} and {read[key]}: both {size_text(key[0])} of encoder {key[1]}: keep one")
         half = first_half(sample, patches.coords)
-        summaries[key], read[key] = summarise(patches.features, half, patches.origin), path
+        extremes = find_extremes(patches.features, patches.coords)
+        summaries[key] = summarise(patches.features, half, patches.origin, extremes=extremes)
+        read[key] = path
     faults.stop()
     return summaries
 

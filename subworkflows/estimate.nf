@@ -1,7 +1,8 @@
 // --estimate: what a run will cost, from its inputs and measured costs, before it starts.
 
-include { encoderList; sizeNames; wantsRetrained } from './params.nf'
+include { builtIn; encoderList; sizeNames; wantsRetrained } from './params.nf'
 include { sheetRows } from './cohort.nf'
+include { skippedStages } from './stages.nf'
 
 // A slide a donor and tissue, and four with defects.
 def simulatedRows(opts) {
@@ -16,7 +17,11 @@ def estimateText(opts) {
         : []
     // Sides in level-0 pixels at the assumed scale.
     def sizes = sizeNames(opts).collect { size -> size.endsWith('um') ? Math.round(size.minus('um').toInteger() / cost.mpp) as int : size.toInteger() }
-    def encoders = encoderList(opts.encoders).size()
+    def names = encoderList(opts.encoders).collect { name, _onnx -> name }
+    def encoders = names.size()
+    // Of those that are no network the cost goes with the area, whatever the number of sizes.
+    def networks = (names - builtIn()).size()
+    def decode = cost.decode_core_seconds_per_megapixel + (encoders - networks) * cost.texture_core_seconds_per_megapixel
     def tissues = rows.collect { row -> row.tissue }.unique().size()
     def opens_slides = !opts.features && !opts.patch_features
 
@@ -47,12 +52,13 @@ def estimateText(opts) {
         'SHARED_VARIANCE'   : settings,
         'ASSOCIATE'         : settings,
         'COMBINE_SCALES'    : tissues,
+        'COMPARE_SETTINGS'  : tissues,
         // Tissues of each size, and sizes of each tissue; one alone has nothing to compare with.
         'COMPARE_ASSOCIATIONS': (tissues > 1 ? sizes.size() : 0) + (sizes.size() > 1 && !opts.features ? tissues : 0),
         'other'             : opens_slides ? 5 : 2,
-    ].findAll { _name, n -> n > 0 }
+    ].findAll { name, n -> n > 0 && !skippedStages(opts).containsKey(name.toLowerCase()) }
     def core_seconds = opens_slides
-        ? rows.size() * (cost.segment_core_seconds_per_slide + cost.decode_core_seconds_per_megapixel * area / 1e6) + patches * encoders * cost.encode_core_seconds_per_patch
+        ? rows.size() * (cost.segment_core_seconds_per_slide + decode * area / 1e6) + patches * networks * cost.encode_core_seconds_per_patch
         : 0
     core_seconds += training
     core_seconds += settings * cost.statistics_core_seconds_per_tissue_and_size
@@ -70,7 +76,7 @@ def estimateText(opts) {
       patches               ${patches} (a slide: ${patches_of.collect { size, n -> "${n} of ${size} px" }.join(', ')})
       encoders              ${encoders}
       tasks                 ${tasks.values().sum()} (${tasks.collect { name, n -> "${name} ${n}" }.join(', ')})
-      core hours on CPU     ${hours(core_seconds)}, of them encoding ${hours(patches * encoders * cost.encode_core_seconds_per_patch)} and training ${hours(training)}
+      core hours on CPU     ${hours(core_seconds)}, of them encoding ${hours(patches * networks * cost.encode_core_seconds_per_patch)} and training ${hours(training)}
       slides read           ${opts.simulate ? 'drawn by the run' : tera(slides_read)}
       results written       ${tera(kept + summaries)} (patch features kept: ${opts.save_patch_features})
       files in results      about ${files}

@@ -1,11 +1,16 @@
 // What image features and expression have to do with each other, tissue by tissue and size by size.
 
+include { skippedStages        } from './stages.nf'
 include { tableText            } from './slides.nf'
 include { ADJUST_CONFOUNDERS   } from '../modules/adjust_confounders/main.nf'
 include { SHARED_VARIANCE      } from '../modules/shared_variance/main.nf'
 include { COMBINE_SCALES       } from '../modules/combine_scales/main.nf'
 include { ASSOCIATE            } from '../modules/associate/main.nf'
 include { COMPARE_ASSOCIATIONS } from '../modules/compare_associations/main.nf'
+include { COMPARE_SETTINGS     } from '../modules/compare_settings/main.nf'
+include { PREDICT_EXPRESSION   } from '../modules/predict_expression/main.nf'
+include { ENRICH               } from '../modules/enrich/main.nf'
+include { COMBINE_ENRICHMENT   } from '../modules/combine_enrichment/main.nf'
 
 // {tissue_id: the other tissue that shares most donors with it}, whose features the control wrong_tissue takes; of
 // equals the first by name. Rows are those of cohort.tsv.
@@ -25,6 +30,9 @@ workflow EXPLAIN {
 
     main:
     def by_name = { a, b -> a.name <=> b.name }
+    // A stage that is left out gets nothing to read, and so has no task; each stage's queue goes through here.
+    def skipped = skippedStages(opts)
+    def unlessSkipped = { stage, queue -> skipped.containsKey(stage) ? channel.empty() : queue }
     def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
     ch_tables = donors.flatMap { all -> all.groupBy { row -> row.tissue_id }.collect { tissue_id, rows -> [tissue_id, tableText(rows)] } }
     ch_expression = expression.map { meta, path -> [meta.id, path] }
@@ -35,7 +43,7 @@ workflow EXPLAIN {
 
     ADJUST_CONFOUNDERS(
         ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, table, image, genes] },
-        opts.subMap(['aggregations', 'confounders', 'confounder_model', 'adjust_also', 'confounder_pcs', 'seed']),
+        opts.subMap(['aggregations', 'confounders', 'confounder_model', 'adjust_also', 'confounder_pcs', 'seed']) + [primary: primary],
     )
     ch_designs = ADJUST_CONFOUNDERS.out.design
 
@@ -48,34 +56,43 @@ workflow EXPLAIN {
             .map { _key, meta, path -> [meta, path ?: []] }
         : features.map { meta, _path -> [meta, []] }
     ASSOCIATE(
-        ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
-            .join(ch_designs)
-            .join(ch_wrong)
-            .map { meta, image, genes, table, design, other -> [meta, image, genes, design, table, other] },
+        unlessSkipped(
+            'associate',
+            ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
+                .join(ch_designs)
+                .join(ch_wrong)
+                .map { meta, image, genes, table, design, other -> [meta, image, genes, design, table, other] },
+        ),
         opts.genes ? file(opts.genes) : [],
         opts.subMap(['aggregations', 'controls', 'correction', 'alpha', 'max_permutations', 'seed']) + [primary: primary],
     )
 
     SHARED_VARIANCE(
-        ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
-            .join(ch_designs)
-            .map { meta, image, genes, table, design -> [meta, image, genes, design, table] },
+        unlessSkipped(
+            'shared_variance',
+            ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
+                .join(ch_designs)
+                .map { meta, image, genes, table, design -> [meta, image, genes, design, table] },
+        ),
         opts.subMap(['aggregations', 'controls', 'seed']) + [primary: primary],
     )
     COMBINE_SCALES(
-        SHARED_VARIANCE.out.scales
-            .map { meta, paths -> [meta.tissue_id, paths] }
-            .groupTuple()
-            .map { tissue_id, paths -> [[id: tissue_id], paths.flatten().sort { path -> path.name }] },
+        unlessSkipped(
+            'combine_scales',
+            SHARED_VARIANCE.out.scales
+                .map { meta, paths -> [meta.tissue_id, paths] }
+                .groupTuple()
+                .map { tissue_id, paths -> [[id: tissue_id], paths.flatten().sort { path -> path.name }] },
+        ),
         [primary: primary, seed: opts.seed],
     )
 
     // [group, files] of the sides of a comparison: tissues of a size, sizes of a tissue, and with a second cohort all.
-    ch_results = ASSOCIATE.out.associations.join(features).join(ch_designs)
-        .map { meta, pairs, image, design -> [meta.tissue_id, meta, [pairs, image, design]] }
+    ch_results = ASSOCIATE.out.results.join(features).join(ch_designs)
+        .map { meta, found, image, design -> [meta.tissue_id, meta, [found, image, design]] }
         .combine(ch_expression, by: 0)
-        .map { _tissue_id, meta, files, genes -> [meta, files + [genes]] }
-    def second = opts.replication ? files("${opts.replication}/**.{associations.parquet,h5ad,design.tsv}").sort { path -> path.name } : []
+        .map { _tissue_id, meta, files, genes -> [meta, files.flatten() + [genes]] }
+    def second = opts.replication ? files("${opts.replication}/**.{associations.parquet,association_genes.parquet,h5ad,design.tsv}").sort { path -> path.name } : []
     ch_groups = ch_results.map { meta, files -> ["size_${meta.size}".toString(), 'tissues', files] }
         .mix(ch_results.map { meta, files -> ["tissue_${meta.tissue_id}".toString(), 'sizes', files] })
         .groupTuple()
@@ -84,15 +101,63 @@ workflow EXPLAIN {
     ch_second = second
         ? ch_results.map { _meta, files -> files }.collect().map { files -> [[id: 'replication'], 'cohorts', files.flatten().unique().sort(by_name), second] }
         : channel.empty()
-    COMPARE_ASSOCIATIONS(ch_groups.mix(ch_second))
+    COMPARE_ASSOCIATIONS(unlessSkipped('compare_associations', ch_groups.mix(ch_second)), opts.subMap(['alpha']))
+    COMPARE_SETTINGS(
+        unlessSkipped(
+            'compare_settings',
+            ch_results.map { meta, files -> [meta.tissue_id, files] }
+                .groupTuple()
+                .map { tissue_id, files -> [[id: tissue_id], files.flatten().unique().sort(by_name)] },
+        ),
+        [primary: primary, seed: opts.seed],
+    )
+
+    PREDICT_EXPRESSION(
+        unlessSkipped(
+            'predict_expression',
+            ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
+                .join(ch_designs)
+                .map { meta, image, genes, table, design -> [meta, image, genes, design, table] },
+        ),
+        opts.subMap(['aggregations', 'controls', 'predict_settings', 'alpha', 'seed']) + [primary: primary],
+    )
+
+    def bundled = file("${projectDir}/assets/gene_sets/GO_2022-07_size15-500.gmt.gz")
+    ENRICH(
+        unlessSkipped(
+            'enrich',
+            ch_sides.map { _tissue_id, meta, image, genes, _table -> [meta, image, genes] }
+                .join(ch_designs)
+                .join(ADJUST_CONFOUNDERS.out.genes),
+        ),
+        opts.gene_sets ? file(opts.gene_sets) : bundled,
+        opts.marker_sets ? file(opts.marker_sets) : [],
+        opts.gprofiler_cache ? file(opts.gprofiler_cache) : [],
+        opts.subMap(['aggregations', 'controls', 'correction', 'alpha', 'enrich_settings', 'enrich_features', 'gprofiler', 'gprofiler_organism', 'gprofiler_url', 'seed'])
+            + [primary: primary, bundled: !opts.gene_sets],
+    )
+    COMBINE_ENRICHMENT(
+        unlessSkipped(
+            'combine_enrichment',
+            ENRICH.out.pairs.mix(ENRICH.out.tables.flatten(), COMPARE_SETTINGS.out.tables.flatten(), PREDICT_EXPRESSION.out.genes.map { _meta, path -> path })
+                .toSortedList(by_name),
+        )
+    )
 
     emit:
     tables   = ASSOCIATE.out.tables.flatten().mix(
         ASSOCIATE.out.genes.flatten(), ADJUST_CONFOUNDERS.out.tables.flatten(), SHARED_VARIANCE.out.tables.flatten(),
-        COMBINE_SCALES.out.tables.flatten(), COMPARE_ASSOCIATIONS.out.tables,
+        COMBINE_SCALES.out.tables.flatten(), COMPARE_ASSOCIATIONS.out.tables, COMPARE_SETTINGS.out.tables.flatten(),
+        PREDICT_EXPRESSION.out.tables.flatten(), ENRICH.out.tables.flatten(), COMBINE_ENRICHMENT.out.tables.flatten(),
     )                                                                                               // channel: path
-    losses   = ADJUST_CONFOUNDERS.out.dropped.mix(SHARED_VARIANCE.out.dropped, COMBINE_SCALES.out.dropped, ASSOCIATE.out.dropped) // channel: path(*.dropped.tsv)
+    genes    = ASSOCIATE.out.genes.flatten()                                                        // channel: path(*_genes.parquet)
+    models   = PREDICT_EXPRESSION.out.models.map { _meta, paths -> paths }                          // channel: path(*.model.h5), or lists
+    losses   = ADJUST_CONFOUNDERS.out.dropped.mix(
+        SHARED_VARIANCE.out.dropped, COMBINE_SCALES.out.dropped, ASSOCIATE.out.dropped, COMPARE_SETTINGS.out.dropped,
+        PREDICT_EXPRESSION.out.dropped, ENRICH.out.dropped,
+    )                                                                                               // channel: path(*.dropped.tsv)
     versions = ADJUST_CONFOUNDERS.out.versions.mix(
-        SHARED_VARIANCE.out.versions, COMBINE_SCALES.out.versions, ASSOCIATE.out.versions, COMPARE_ASSOCIATIONS.out.versions,
+        SHARED_VARIANCE.out.versions, COMBINE_SCALES.out.versions, ASSOCIATE.out.versions, COMPARE_ASSOCIATIONS.out.versions, COMPARE_SETTINGS.out.versions,
+        PREDICT_EXPRESSION.out.versions, ENRICH.out.versions, COMBINE_ENRICHMENT.out.versions,
     )                                                                                               // channel: path(versions.yml)
 }

@@ -1,6 +1,9 @@
 // Parameters: help, validation against nextflow_schema.json, cross-checks, the copy that re-runs a run.
 // No plugin: a pipeline that must download one cannot start offline.
 
+include { skippedStages; stageFaults } from './stages.nf'
+include { predictFaults; predictOptions } from './models.nf'
+
 def schemaGroups() {
     def schema = new groovy.json.JsonSlurper().parseText(file("${projectDir}/nextflow_schema.json").text)
     return schema['$defs'].collect { _key, group -> group }
@@ -69,7 +72,12 @@ def sizeNames(opts) {
     return opts.patch_um ? opts.patch_um.tokenize(',').collect { um -> "${um}um".toString() } : opts.patch_sizes.tokenize(',')
 }
 
-// Encoders as [name, onnx file or null]: null is one that PREPARE_ENCODER makes.
+// Encoders that need no file: EXTRACT_FEATURES knows them by name.
+def builtIn() {
+    return ['texture']
+}
+
+// Encoders as [name, onnx file or null]: null is one that is built in, or that PREPARE_ENCODER or TRAIN_CLASSIFIER makes.
 def encoderList(text) {
     return text.tokenize(',').collect { spec ->
         def parts = spec.trim().split('=onnx:', 2)
@@ -110,11 +118,12 @@ def checkTogether(opts) {
     }
     if (opts.gtex_dir && opts.input) { faults << '--gtex_dir makes the samplesheet: give it without --input' }
     if (opts.tcga_dir && entries.size() > 1) { faults << "--tcga_dir goes without --${(entries - 'tcga_dir').join(', --')}" }
-    if (entries && !opts.simulate && !opts.gtex_dir && !opts.tcga_dir && !opts.expression) { faults << '--expression is required' }
+    if (entries && !opts.simulate && !opts.gtex_dir && !opts.tcga_dir && !opts.predict && !opts.expression) { faults << '--expression is required' }
     if (opts.encoders) {
         encoderList(opts.encoders).each { name, onnx ->
             if (!(name ==~ '[A-Za-z0-9][A-Za-z0-9._-]*')) { faults << "--encoders: '${name}' is not a name (letters, digits, . _ -)" }
-            else if (onnx == null && !(name ==~ /raw(-(layer(1|7|12|65|166)|mixed([0-9]|10))-(mean|max))?|retrained/)) { faults << "--encoders: '${name}' is unknown: use raw, raw-mixed2-mean and the like, retrained, or ${name}=onnx:/path/to/encoder.onnx" }
+            else if (onnx == null && !(name ==~ /raw(-(layer(1|7|12|65|166)|mixed([0-9]|10))-(mean|max))?|retrained|texture/)) { faults << "--encoders: '${name}' is unknown: use raw, raw-mixed2-mean and the like, retrained, texture, or ${name}=onnx:/path/to/encoder.onnx" }
+            else if (onnx != null && name in builtIn()) { faults << "--encoders: ${name} is built in: give ${onnx} another name" }
             else if (onnx != null && !onnx.exists()) { faults << "--encoders: no such file: ${onnx}" }
         }
     }
@@ -140,17 +149,19 @@ def checkTogether(opts) {
     if (opts.tcga_dir && file(opts.tcga_dir).exists() && !files("${opts.tcga_dir}/**star_gene_counts.tsv*")) {
         faults << "--tcga_dir ${opts.tcga_dir}: no *star_gene_counts.tsv in it: download STAR counts with the slides"
     }
-    return faults
+    return faults + stageFaults(opts) + predictFaults(opts)
 }
 
 // Typed parameters; every fault at once, then exit 2.
 def validatedParams(given) {
-    def (opts, faults) = checkTypes(given)
+    def (typed, faults) = checkTypes(given)
+    def opts = typed.predict ? predictOptions(typed) : typed
     faults = faults + checkTogether(opts)
     if (faults) {
         System.err.println("Parameter check failed:\n" + faults.collect { fault -> "  * ${fault}" }.join('\n') + "\nSee: nextflow run . --help")
         System.exit(2)
     }
+    skippedStages(opts).findAll { _stage, why -> why.startsWith('needs') }.each { stage, why -> log.warn("${stage} is left out: it ${why}") }
     // PREPARE_TCGA makes a table of counts.
     def unit = opts.tcga_dir && !opts.expression ? 'counts' : opts.expression_unit
     return opts + [primary: primarySetting(opts), expression_unit: unit]
@@ -158,7 +169,7 @@ def validatedParams(given) {
 
 // The declared primary setting; where a part of it does not run, the first that does, said before anything is run.
 def primarySetting(opts) {
-    if (opts.features || opts.patch_features) { return opts.primary }
+    if (opts.features || opts.patch_features || opts.predict) { return opts.primary }
     def running = [sizeNames(opts), encoderList(opts.encoders).collect { name, _onnx -> name }, opts.aggregations.tokenize(',')]
     def parts = [opts.primary.tokenize(','), running].transpose().collect { declared, some -> declared in some ? declared : some[0] }
     if (parts.join(',') != opts.primary) { log.warn("--primary ${opts.primary} is not among what runs: ${parts.join(',')} is the primary setting") }

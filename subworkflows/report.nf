@@ -1,6 +1,7 @@
 // Tables across tissues and the report.
 
 include { schemaGroups } from './params.nf'
+include { skippedStages } from './stages.nf'
 include { SUMMARISE } from '../modules/summarise/main.nf'
 include { MULTIQC   } from '../modules/multiqc/main.nf'
 
@@ -28,7 +29,7 @@ workflow REPORT {
     losses     // channel: path(*.dropped.tsv)
     status     // value: path(slide_status.tsv) or []
     tables     // channel: path of the tables of all other stages
-    sheets     // channel: path of contact sheets
+    sheets     // channel: path of sections with pictures: contact sheets and feature cards
     features   // channel: [ meta, path ]
     expression // channel: [ meta, path ]
     truth      // value: path(truth.json) or []
@@ -51,6 +52,7 @@ workflow REPORT {
         truth,
         file("${projectDir}/assets/methods.toml"),
         opts.features ? "-,${opts.features_name},given" : opts.primary,
+        skippedStages(opts).collect { stage, why -> "${stage}: ${why}".toString() },
     )
 
     ch_versions = versions.mix(SUMMARISE.out.versions).map { path -> path.text.trim() }

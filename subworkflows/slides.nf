@@ -1,6 +1,6 @@
 // Slides -> tissue, patches and, in one decode of each slide, the features of all sizes and encoders.
 
-include { encoderList; frozenEncoders; pathList; sizeNames; summarySample; wantsRetrained } from './params.nf'
+include { builtIn; encoderList; frozenEncoders; pathList; sizeNames; summarySample; wantsRetrained } from './params.nf'
 include { patchFeatureSample; slidePath; slideParts } from './cohort.nf'
 include { SEGMENT_TISSUE    } from '../modules/segment_tissue/main.nf'
 include { SAMPLE_PATCHES    } from '../modules/sample_patches/main.nf'
@@ -96,6 +96,8 @@ workflow SLIDES {
     def by_name = { a, b -> a.name <=> b.name }
     ch_versions = channel.empty()
     ch_splits = channel.empty()
+    ch_grids = channel.empty()
+    ch_encoders = channel.empty()
     ch_sheets = channel.empty()
     ch_classifier = channel.empty()
     ch_losses = channel.empty()
@@ -135,11 +137,12 @@ workflow SLIDES {
         )
 
         ch_sheets = SAMPLE_PATCHES.out.sheet
+        ch_grids = SEGMENT_TISSUE.out.patches.map { _meta, paths -> paths }
 
         def encoders = encoderList(opts.encoders)
         def weights = weightsFile(opts.weights)
         PREPARE_ENCODER(
-            channel.fromList(encoders.findAll { name, onnx -> onnx == null && name != 'retrained' }.collect { name, _onnx -> name }),
+            channel.fromList(encoders.findAll { name, onnx -> onnx == null && name != 'retrained' && !(name in builtIn()) }.collect { name, _onnx -> name }),
             weights,
             [sha256: opts.weights_sha256 ?: '', name: opts.weights == 'imagenet' ? 'imagenet' : '', seed: opts.seed],
         )
@@ -160,7 +163,8 @@ workflow SLIDES {
                     .map { size, onnx -> [opts.retrained_from || !size ? 'retrained' : "retrained@${size}".toString(), onnx] },
             )
             .toSortedList { a, b -> a[0] <=> b[0] }
-            .map { pairs -> pairs.transpose() }
+            .map { pairs -> pairs ? pairs.transpose() : [[], []] }
+            .map { names, files -> [names + encoders.collect { name, _onnx -> name }.findAll { name -> name in builtIn() }, files] }
         ch_classifier = TRAIN_CLASSIFIER.out.tables.flatten()
         // One classifier for all sizes: its donors are those of every size.
         ch_splits = TRAIN_CLASSIFIER.out.encoder.join(TRAIN_CLASSIFIER.out.slides)
@@ -205,6 +209,8 @@ workflow SLIDES {
 
     emit:
     summaries = ch_tissues              // channel: [ tissue_id, [ path(*.summary.h5) ] ]
+    patches   = ch_grids                // channel: path(*_patches.h5), or lists; empty with --patch_features
+    encoders  = ch_encoders             // value: [ [ names ], [ paths ] ]; empty with --patch_features
     sheets    = ch_sheets               // channel: path(contact_sheet_*_mqc.jpg)
     classifier = ch_classifier          // channel: path of tables of the classifier
     status    = CHECK_SLIDES.out.status // value: path(slide_status.tsv)

@@ -25,7 +25,7 @@ process AGGREGATE_FEATURES {
     def with_splits = splits ? "--training-donors ${splits}" : ''
     def with_sizes = meta.sizes && !features_name ? "--sizes ${meta.sizes}" : ''
     """
-    # bin: hx_cli.py hx_feature_table.py hx_features.py hx_io.py hx_join.py hx_linear.py hx_pool.py hx_reliability.py hx_rows.py hx_sizes.py hx_slide_factors.py
+    # bin: hx_cli.py hx_companions.py hx_feature_table.py hx_features.py hx_io.py hx_join.py hx_linear.py hx_pool.py hx_reliability.py hx_rows.py hx_sizes.py hx_slide_factors.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -14,9 +14,9 @@ process ASSOCIATE {
     val settings // map: aggregations, controls, correction, alpha, primary, max_permutations, seed
 
     output:
-    tuple val(meta), path("${meta.id}.associations.parquet"), emit: associations
+    tuple val(meta), path("${meta.id}.{associations.parquet,association_genes.parquet,association_summary.tsv}"), emit: results
     path "${meta.id}.{association_genes,listed_genes}.parquet", emit: genes
-    path "${meta.id}.{association_summary,association_qq,hidden_factors}.tsv", emit: tables
+    path "${meta.id}.{association_summary,association_qq,hidden_factors,pc_associations,top_hits}.tsv", emit: tables
     path "${meta.id}.associate.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
 
@@ -27,7 +27,7 @@ process ASSOCIATE {
         genes ? "--genes ${genes}" : '',
     ].findAll().join(' ')
     """
-    # bin: hx_association.py hx_association_tables.py hx_best_pairs.py hx_cli.py hx_controls.py hx_donors.py hx_fdr.py hx_gene_lists.py hx_hidden.py hx_io.py hx_join.py hx_linear.py hx_null.py hx_pvalue.py hx_robustness.py hx_rows.py hx_scan.py hx_variance.py
+    # bin: hx_association.py hx_association_tables.py hx_best_pairs.py hx_cli.py hx_controls.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factor_pcs.py hx_factors.py hx_fdr.py hx_gene_lists.py hx_hidden.py hx_io.py hx_join.py hx_linear.py hx_null.py hx_parallel.py hx_pc_pairs.py hx_pvalue.py hx_robustness.py hx_rows.py hx_scan.py hx_variance.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
@@ -53,9 +53,9 @@ process ASSOCIATE {
     stub:
     """
     touch ${meta.id}.associations.parquet ${meta.id}.association_genes.parquet
-    printf 'setting\\n' > ${meta.id}.association_summary.tsv
-    printf 'setting\\n' > ${meta.id}.association_qq.tsv
-    printf 'setting\\n' > ${meta.id}.hidden_factors.tsv
+    for name in association_summary association_qq hidden_factors pc_associations top_hits; do
+        printf 'setting\\n' > ${meta.id}.\$name.tsv
+    done
     printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.associate.dropped.tsv
     echo '"ASSOCIATE": {python: stub}' > versions.yml
     """

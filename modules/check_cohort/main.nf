@@ -8,7 +8,7 @@ process CHECK_COHORT {
     path samplesheet
     path features, stageAs: 'features?/*'
     val missing   // text of a table: sample, reason
-    path expression, stageAs: 'expression?/*'
+    path expression, stageAs: 'expression?/*' // [] where it is to be predicted
     path covariates, stageAs: 'covariates?/*'
     path exclude
     val settings  // [expression unit, tissues, slide batches, seed, slides are opened]
@@ -22,6 +22,7 @@ process CHECK_COHORT {
     path 'versions.yml', emit: versions
 
     script:
+    def with_expression = expression ? "--expression ${expression} --expression-unit ${settings[0]}" : ''
     def with_sheet = samplesheet ? "--samplesheet ${samplesheet}" : ''
     def with_features = features ? "--features ${features}" : ''
     def with_covariates = covariates ? "--covariates ${covariates}" : ''
@@ -35,9 +36,7 @@ process CHECK_COHORT {
     END_OF_TABLE
 
     check_cohort.py ${with_sheet} ${with_features} ${optional} \\
-        --missing missing.tsv \\
-        --expression ${expression} \\
-        --expression-unit ${settings[0]} ${with_covariates} ${with_exclude} ${with_tissues} \\
+        --missing missing.tsv ${with_expression} ${with_covariates} ${with_exclude} ${with_tissues} \\
         --slide-batches ${settings[2]} \\
         --seed ${settings[3]} \\
         --outdir .

@@ -9,7 +9,7 @@ process EXTRACT_FEATURES {
 
     input:
     tuple val(meta), val(table), path(slides, stageAs: 'slides?/*'), path(patches, stageAs: 'patches?/*'), path(earlier, stageAs: 'earlier/*') // earlier: <sample>.summary.h5, or []
-    tuple val(names), path(encoders, stageAs: 'encoders?/*')
+    tuple val(names), path(encoders, stageAs: 'encoders?/*') // names of the files, then those of encoders that need none
     val settings // map: resize, micro_batch, save_patch_features
 
     output:
@@ -20,13 +20,14 @@ process EXTRACT_FEATURES {
     path 'versions.yml', emit: versions
 
     script:
-    def named = [names, [encoders].flatten()].transpose().collect { name, onnx -> "${name}=${onnx}" }.join(' ')
+    def files = [encoders].flatten()
+    def named = names.withIndex().collect { name, i -> i < files.size() ? "${name}=${files[i]}" : name }.join(' ')
     def summaries = earlier ? '--summaries earlier' : ''
     def device = task.accelerator ? 'cuda' : 'cpu'
     // A task that ran out of device memory (exit 75) tries again with half the patches a pass: the same result.
     def micro_batch = Math.max(1, settings.micro_batch.intdiv(1 << (task.attempt - 1)))
     """
-    # bin: hx_artefacts.py hx_bands.py hx_cli.py hx_encoder.py hx_extraction.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_takeover.py hx_tissue.py
+    # bin: hx_artefacts.py hx_bands.py hx_cli.py hx_companion_pixels.py hx_companions.py hx_encoder.py hx_extraction.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_jobs.py hx_join.py hx_nuclei.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_takeover.py hx_tissue.py
     cat > ${meta.id}.slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -16,7 +16,10 @@ from encoders_made import write_encoder  # noqa: E402
 import aggregate_features  # noqa: E402
 import associate  # noqa: E402
 import check_cohort  # noqa: E402
+import describe_features  # noqa: E402
+import enrich  # noqa: E402
 import extract_features  # noqa: E402
+import predict_expression  # noqa: E402
 import prepare_expression  # noqa: E402
 import segment_tissue  # noqa: E402
 import shared_variance  # noqa: E402
@@ -209,6 +212,13 @@ def main() -> None:
         "--outdir",
         MADE / "associations",
     )
+    run(
+        describe_features,
+        *("--features", MADE / "features" / f"{tissue}.256.h5ad", "--setting-prefix", f"{tissue}.256"),
+        *("--primary", "256,tiny,mean", "--summaries", MADE / "extract" / "summaries", "--sizes", "128,256"),
+        *("--associations", MADE / "associations" / f"{tissue}.256.association_genes.parquet"),
+        *("--outdir", MADE / "description"),
+    )
     (MADE / "design.tsv").write_text("\n".join(["donor", *read_donors(tissue)]) + "\n")
     run(
         shared_variance,
@@ -216,6 +226,20 @@ def main() -> None:
         *("--expression", MADE / "expression" / f"{tissue}.expression.h5ad"),
         *("--design", MADE / "design.tsv", "--setting-prefix", f"{tissue}.256", "--aggregations", "mean"),
         *("--primary", "256,tiny,mean", "--outdir", MADE / "shared_variance"),
+    )
+    run(
+        predict_expression,
+        *("--features", MADE / "features" / f"{tissue}.256.h5ad"),
+        *("--expression", MADE / "expression" / f"{tissue}.expression.h5ad"),
+        *("--design", MADE / "design.tsv", "--cohort", MADE / "check" / "cohort.tsv"),
+        *("--setting-prefix", f"{tissue}.256", "--primary", "256,tiny,mean", "--outdir", MADE / "prediction"),
+    )
+    run(
+        enrich,
+        *("--features", MADE / "features" / f"{tissue}.256.h5ad"),
+        *("--expression", MADE / "expression" / f"{tissue}.expression.h5ad"),
+        *("--gene-sets", cohort / "gene_sets.gmt", "--setting-prefix", f"{tissue}.256"),
+        *("--primary", "256,tiny,mean", "--settings", "all", "--gsea-features", 0, "--outdir", MADE / "enrichment"),
     )
     run(
         summarise,

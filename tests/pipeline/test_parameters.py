@@ -38,6 +38,8 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
         "float16",
         "--patch_features",
         "none",
+        "--encoders",
+        "texture=onnx:none.onnx,magic",
     )
     assert run.code == 2
     for said in (
@@ -52,6 +54,8 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
         "none.h5 is not named <sample>.summary.h5",
         "--summaries is of slides: give it without --patch_features",
         "--summaries goes with --save_patch_features none",
+        "--encoders: texture is built in",
+        "--encoders: 'magic' is unknown: use raw, raw-mixed2-mean and the like, retrained, texture,",
     ):
         assert said in run.text, said
     assert run.tasks == {}

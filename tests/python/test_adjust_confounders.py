@@ -6,6 +6,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from gtex_tissues import gtex_tissues
 from test_design import cohort
 
 from adjust_confounders import main
@@ -171,6 +172,58 @@ def test_vif_and_assumptions_against_statsmodels(result):
     assert row["leverage_max"] == pytest.approx((beyond**2).max() / (beyond**2).sum(), rel=1e-6)
 
 
+def test_components_against_least_squares(result):
+    """factor_pcs.tsv: shares of PCs by scikit-learn, F tests of nested models by statsmodels, q over the view."""
+    import statsmodels.api as sm
+    from sklearn.decomposition import PCA
+    from statsmodels.stats.multitest import multipletests
+
+    image, expression, _, found = result
+    table, design = found["factor_pcs"], found["design"]
+    of = design.columns.str.replace(r"(=.*|\.spline\d+)$", "", regex=True)
+    raw = image[:, (image.var["encoder"] == "raw").to_numpy()]
+    for setting, y in ((f"{PREFIX}.raw.mean", raw.X), (PREFIX, expression.X)):
+        pca = PCA().fit(y)
+        part = table[table["setting"] == setting]
+        assert part["pc"].max() <= 10
+        q = multipletests(part["p"], method="fdr_bh")[1], multipletests(part["p_unique"], method="fdr_bh")[1]
+        np.testing.assert_allclose(part[["q", "q_unique"]].T, q, rtol=1e-8)
+        at = part.set_index(["factor", "pc"])
+        for pc in range(1, int(part["pc"].max()) + 1):
+            score = pca.transform(y)[:, pc - 1]
+            full = sm.OLS(score, sm.add_constant(design)).fit()
+            for name in ("SMTSISCH", "SMCENTER", "AGE"):
+                row = at.loc[name, pc]
+                assert row["share"] == pytest.approx(pca.explained_variance_ratio_[pc - 1], rel=1e-8)
+                one = sm.OLS(score, sm.add_constant(design.loc[:, of == name])).fit()
+                rest = sm.OLS(score, sm.add_constant(design.loc[:, of != name])).fit()
+                assert (row["r2"], row["p"]) == pytest.approx((one.rsquared, one.f_pvalue), rel=1e-6)
+                gain = full.rsquared - rest.rsquared, full.compare_f_test(rest)[1]
+                assert (row["r2_unique"], row["p_unique"]) == pytest.approx(gain, rel=1e-6)
+                assert row["null"] == pytest.approx((of == name).sum() / (DONORS - 1))
+                assert (row["df"], row["in_model"]) == ((of == name).sum(), "yes")
+    first = table.query("pc == 1 and encoder != 'texture'").sort_values("r2").groupby("setting").tail(1)
+    assert set(first["factor"]) == {"SMTSISCH"} and first["r2"].gt(0.5).all()
+
+
+def test_donors_of_the_classifier_are_a_factor_outside_the_model(tmp_path):
+    """A retrained encoder fits the donors that it was trained on: told in the ledger, adjusted for by flag alone."""
+    image, expression, rows = inputs()
+    image.obs["classifier_split"] = [""] * DONORS
+    assert run(tmp_path, image, expression, rows) == 0
+    found = written(tmp_path)
+    assert "classifier_split" not in {*found["confounder_model"]["factor"], *found["adjust_confounders.dropped"]["id"]}
+    image.obs["classifier_split"] = np.where(np.arange(DONORS) % 5 == 0, "validation", "train")
+    image.X[::5, 4:] += 1.5
+    assert run(tmp_path, image, expression, rows) == 0
+    found = written(tmp_path)
+    row = found["confounder_model"].set_index("factor").loc["classifier_split"]
+    assert (row["group"], row["kind"], row["in_model"], row["df"]) == ("slide", "categorical", "no", 1)
+    ledger = found["confounder_ledger"].query("factor == 'classifier_split' and given == 'model'").set_index("view")
+    assert ledger.loc["features", "q"] < 0.05 < ledger.loc["genes", "q"]
+    assert not any("classifier_split" in name for name in found["design"])
+
+
 def test_points_show_no_single_donor(result):
     points = result[3]["confounder_points"]
     assert (points["n"] >= 5).all()
@@ -195,7 +248,7 @@ def test_sections(result):
     chosen = pd.DataFrame({"setting": [f"{PREFIX}.raw.mean"], "tissue_id": ["Lung"], "size": ["256"]})
     shown = {part["id"]: part for part in confounder_sections(found, chosen)}
     assert list(shown) == [
-        "confounder_ledger", "factor_curve", "confounder_model", "confounder_assumptions",
+        "confounder_ledger", "factor_curve", "factor_pcs", "confounder_model", "confounder_assumptions",
         "confounder_points_image", "confounder_points_expression",
     ]  # fmt: skip
     rows = ledger_rows(found["confounder_ledger"].query("setting in @chosen.setting or encoder.isna()"))
@@ -204,9 +257,17 @@ def test_sections(result):
     assert ischaemia["image_adjusted"] > 0.2 and ischaemia["expression_q"] < 0.05
     assert "image_beyond_also_adjusted" in ischaemia
     curve = shown["factor_curve"]["data"]
-    assert set(curve) == {f"Lung, {s}, {w}" for s in ("image", "expression") for w in ("in the sample", "new donors")}
+    told = ("in the sample", "new donors", "by chance")
+    assert set(curve) == {f"Lung, {s}, {w}" for s in ("image", "expression") for w in told}
+    assert curve["Lung, image, by chance"][1][1] < curve["Lung, image, in the sample"][1][1] / 3
     assert curve["Lung, image, in the sample"][0] == [0.0, 0.0] and len(curve["Lung, image, new donors"]) == 8
     assert "SMTSISCH" in shown["factor_curve"]["description"]
+    pcs = shown["factor_pcs"]
+    image, expression = (sum(name.startswith(side) for name in pcs["xcats"]) for side in ("image", "expression"))
+    assert pcs["xcats"][0] == "image PC1" and min(image, expression) >= 1 and image + expression == len(pcs["xcats"])
+    row = pcs["data"][pcs["ycats"].index("SMTSISCH, Lung")]
+    assert row[0] > 0.5 and row[image] > 0.5 and len(pcs["data"]) == (rows["level"] == "factor").sum()
+    assert f"{1 / (DONORS - 1):.3f}" in pcs["description"]
     other = chosen.assign(size="512", setting="Lung.512.raw.mean")
     assert confounder_sections(found, other) == [] and confounder_sections({}, chosen) == []
 
@@ -281,6 +342,7 @@ def test_pcs_of_the_design_are_the_way_out(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "36 donors less" in told and "at least 20 are needed" in told and "--confounder_pcs 14" in told
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+    assert run(tmp_path, *inputs(donors=36), "--primary", "256,raw,mean") == 65
     assert run(tmp_path, *inputs(donors=36), "--confounder-pcs", "2") == 0
     found = written(tmp_path)
     assert list(found["design"]) == ["design_PC1", "design_PC2"]
@@ -289,6 +351,25 @@ def test_pcs_of_the_design_are_the_way_out(tmp_path, capsys):
     # No more components than columns: the columns themselves.
     assert run(tmp_path, *inputs(donors=36), "--confounders", "AGE,BMI", "--confounder-pcs", "2") == 0
     assert list(written(tmp_path)["design"]) == ["AGE", "BMI"]
+
+
+@pytest.mark.parametrize("model", ["full", "published"])
+def test_a_size_without_room_for_the_model_is_left_out(tmp_path, model):
+    """Not the primary's size: tables of their headers, a row in the losses, and no design for later stages."""
+    image, expression, rows = inputs(donors=36)
+    if model == "published":
+        rows.loc[5:, "SMRIN"] = ""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{PREFIX}.design.tsv").write_text("donor\n")
+    extra = ("--primary", "512,raw,mean", "--confounder-model", model)
+    assert run(tmp_path, image, expression, rows, *extra) == 0
+    tables = {name: pd.read_csv(tmp_path / "out" / f"{PREFIX}.{name}.tsv", sep="\t") for name in COLUMNS}
+    assert all(table.empty and list(table) == COLUMNS[name] for name, table in tables.items())
+    assert not (tmp_path / "out" / f"{PREFIX}.design.tsv").exists()
+    lost = pd.read_csv(tmp_path / "out" / f"{PREFIX}.adjust_confounders.dropped.tsv", sep="\t")
+    assert lost[["id", "kind"]].to_numpy().tolist() == [[PREFIX, "size"]]
+    assert {"full": "--confounder_pcs 14", "published": "--confounder_model full"}[model] in lost.loc[0, "reason"]
+    assert lost.loc[0, "reason"].endswith("the size is left out")
 
 
 def test_one_feature_and_one_gene(tmp_path):
@@ -358,3 +439,38 @@ def test_wrong_usage(tmp_path, extra):
     with pytest.raises(SystemExit) as stop:
         run(tmp_path, *inputs(donors=20), *extra)
     assert stop.value.code == 2
+
+
+@pytest.mark.slow
+def test_real_gtex_tissues(real_data, tmp_path):
+    """Six GTEx tissues, 24 nuclear features and 59 genes, adjusted for age, sex and Hardy scale: all sections show."""
+    tables, settings = {name: [] for name in COLUMNS}, []
+    for tissue in gtex_tissues(real_data / "gtex"):
+        donors = tissue.people.index
+        var = pd.DataFrame({"encoder": "nuclear"}, index=[f"nuclear_{k:04d}" for k in range(tissue.features.shape[1])])
+        image = anndata.AnnData(tissue.features.to_numpy(float), obs=pd.DataFrame(index=donors), var=var)
+        image.uns["encoders"] = {"nuclear": {"weights": "given"}}
+        genes = tissue.log2.loc[:, tissue.log2.nunique() > 1]
+        expression = anndata.AnnData(genes, var=pd.DataFrame({"symbol": genes.columns}, index=genes.columns))
+        expression.layers["int"] = rank_inverse_normal(genes.to_numpy().T).T
+        rows = tissue.people.reset_index()
+        for k, name in enumerate(["tissue", "tissue_id", "samples", "rna_sample", "fold"], start=1):
+            rows.insert(k, name, np.arange(len(donors)) % 5 if name == "fold" else "Lung")
+        assert run(tmp_path, image, expression, rows) == 0
+        found = written(tmp_path)
+        assert {"AGE", "SEX", "DTHHRDY"} <= {name.split("=")[0] for name in found["design"]}
+        ledger = found["confounder_ledger"].query("given == 'nothing' and level != 'group'")
+        assert (ledger["n"] > 400).all() and ledger["adjusted"].between(-0.02, 0.5).all()
+        assert (ledger["adjusted_low"] < ledger["adjusted"]).all() and (ledger["cross_validated"] < 0.5).all()
+        whole = ledger.query("level == 'model'").set_index("view")
+        assert (whole["p"] <= 0.002).all() and (whole["adjusted"] > 0.01).all()
+        curve = found["factor_curve"].groupby("view").tail(1)
+        assert (curve["r2"] > curve["null"]).all() and (curve["cross_validated"] < curve["r2"]).all()
+        assert found["factor_pcs"].query("view == 'image_pcs'")["q"].min() < 0.05
+        settings.append((f"{PREFIX}.nuclear.mean", tissue.name, "256"))
+        for name in COLUMNS:
+            tables[name].append(found[name].assign(tissue_id=tissue.name, size="256"))
+    assert len(settings) == 6
+    chosen = pd.DataFrame(settings, columns=["setting", "tissue_id", "size"])
+    shown = confounder_sections({name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}, chosen)
+    assert len(shown) == 7 and len(shown[0]["data"]) == 6 * 4

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from aggregate_features import main, pool
+from hx_companions import COMPANIONS
+from hx_companions import ORIGIN as TEXTURE_ORIGIN
 from hx_features import STATISTICS, Origin, first_half, read_summary, summarise, write_summary
 from hx_io import read_table
 
@@ -118,6 +120,21 @@ def test_donors_from_summaries(tmp_path):
     assert aggregate(tmp_path, "--summaries", str(tmp_path / "s"), "--size", "256") == 0
     assert (tmp_path / "out.h5ad").read_bytes() == before
     assert str(tmp_path).encode() not in before
+
+
+def test_companions_have_labels(tmp_path):
+    put_cohort(tmp_path / "cohort.tsv", [("D1", "S1"), ("D2", "S2")])
+    for sample in ("S1", "S2"):
+        rows = np.random.default_rng(1).random((5, len(COMPANIONS)))
+        summaries = {
+            ("256", "texture"): summarise(rows, marks(1, 5), TEXTURE_ORIGIN),
+            ("256", "raw"): summarise(rows, marks(1, 5), ORIGIN),
+        }
+        write_summary(tmp_path / "s" / f"{sample}.summary.h5", sample, summaries)
+    assert aggregate(tmp_path, "--summaries", str(tmp_path / "s"), "--size", "256") == 0
+    table = anndata.read_h5ad(tmp_path / "out.h5ad")
+    assert table.var["label"].tolist() == [""] * len(COMPANIONS) + [one.label for one in COMPANIONS]
+    assert table.var_names[-1] == f"texture_{len(COMPANIONS) - 1:04d}"
 
 
 def test_slides_without_features_are_listed(tmp_path):

@@ -87,6 +87,7 @@ def test_every_pair_against_scipy(result):
         assert row.r == pytest.approx(oracle.statistic, abs=1e-12)
         assert row.p == pytest.approx(oracle.pvalue, rel=1e-9)
         assert row.nlog10p == pytest.approx(-np.log10(oracle.pvalue), rel=1e-9)
+        assert row.r2 == pytest.approx(oracle.statistic**2, rel=1e-9)
         assert row.beta == pytest.approx(slope.slope, rel=1e-6, abs=1e-12)
         assert row.se == pytest.approx(slope.stderr, rel=1e-6)
 
@@ -311,6 +312,26 @@ def test_what_carries_nothing_is_dropped_with_a_row(tmp_path):
     assert np.isfinite(found["associations"][["r", "p", "beta", "se"]]).all(axis=None)
 
 
+def test_what_the_covariates_span_is_dropped_with_a_row(tmp_path):
+    """A gene and a feature that are a covariate but for a factor: residuals of rounding errors are no data."""
+    image, expression = tables()
+    age = np.random.default_rng(0).normal(50, 9, 60)
+    image.X[:, 1] = age
+    expression.X[:, 20] = 3 * age + 1
+    values = expression.layers["int"]
+    values[:, 21] = age
+    names = pd.Index(image.obs_names, name="donor")
+    pd.DataFrame({"AGE": image.X[:, 1].astype(float), "again": age}, index=names).to_csv(tmp_path / "d.tsv", sep="\t")
+    assert run(tmp_path, image, expression, "--aggregations", "mean", "--design", f"{tmp_path}/d.tsv") == 0
+    found = written(tmp_path)
+    dropped = found["associate.dropped"].set_index("id")["reason"]
+    assert dropped["raw_0001"] == "spanned by the covariates in Lung.256.raw.mean"
+    assert dropped["ENSG0020"] == "spanned by the covariates in Lung.expression.h5ad"
+    assert dropped["ENSG0021"] == "spanned by the covariates in layer int of Lung.expression.h5ad"
+    row = found["association_summary"].query("encoder == 'raw' and control == 'none'").iloc[0]
+    assert (row["features"], row["genes"]) == (7, 38)
+
+
 def test_setting_without_a_living_feature(tmp_path):
     image, expression = tables()
     mean = image.X.copy()
@@ -431,7 +452,7 @@ def test_same_input_same_bytes_and_threads_change_nothing(tmp_path):
         folder.mkdir()
         assert run(folder, image, expression, "--threads", threads) == 0
         files[name] = {path.name: path for path in sorted((folder / "out").iterdir())}
-    assert len(files["a"]) == 6
+    assert len(files["a"]) == 8
     for name, path in files["a"].items():
         assert path.read_bytes() == files["b"][name].read_bytes(), name
     one, two = (pq.read_table(files[k][f"{PREFIX}.associations.parquet"]).to_pandas() for k in ("a", "c"))
@@ -455,7 +476,7 @@ def test_seed_changes_the_control_alone(tmp_path):
 
 
 def test_listed_genes_are_a_family_of_their_own(tmp_path):
-    image, expression = tables(signal=1.0)
+    image, expression = tables(signal=2.0)
     (tmp_path / "genes.txt").write_text("# of interest\nENSG0003\nS30\nNOBODY\n")
     assert run(tmp_path, image, expression, "--genes", str(tmp_path / "genes.txt"), "--aggregations", "mean") == 0
     found = written(tmp_path)
@@ -469,6 +490,11 @@ def test_listed_genes_are_a_family_of_their_own(tmp_path):
         assert (row.best_feature, row.r) == (whole["best_feature"], pytest.approx(whole["r"], rel=1e-12))
         assert row.gene_p == pytest.approx(whole["gene_p"], rel=1e-9)
     np.testing.assert_allclose(listed["gene_q"], multipletests(listed["gene_p"], method="fdr_bh")[1], rtol=1e-9)
+    rows = found["association_summary"].query("encoder == 'raw'").set_index("control")
+    assert (rows["listed_genes"] == 2).all()
+    assert rows.loc["none", "listed_found"] == (listed["gene_q"] <= 0.05).sum() >= 1
+    assert rows.loc["none", "listed_hits"] == listed["hits"].sum()
+    assert rows.loc["shuffle_donors", "listed_found"] == 0
     lost = found["associate.dropped"].query("id == 'NOBODY'").iloc[0]
     assert "on the list of --genes" in lost["reason"]
 
@@ -532,6 +558,56 @@ def test_real_gtex_pairs(real_data):
         oracle = stats.pearsonr(x[:, pairs.column[k]], y[:, pairs.row[k]])
         assert pairs.r[k] == pytest.approx(oracle.statistic, abs=1e-10)
         assert tested.table.p(pairs.r[k : k + 1])[0] == pytest.approx(oracle.pvalue, rel=1e-10)
+
+
+@pytest.mark.slow
+def test_real_gtex_tissues(real_data, tmp_path):
+    """Six GTEx tissues, 24 nuclear features and 59 genes, adjusted for age, sex and Hardy scale."""
+    gtex = real_data / "gtex"
+    counts = pd.read_csv(next(gtex.glob("*acmg_59.gct.gz")), sep="\t", skiprows=2, index_col=0)
+    symbols = counts.pop("Description").to_numpy()
+    pieces = {"-".join(sample.split("-")[:3]): sample for sample in counts.columns}
+    people = pd.read_csv(next(gtex.glob("*SubjectPhenotypesDS.txt")), sep="\t", index_col=0).dropna()
+    rows = []
+    for path in sorted((gtex / "nuclear_features").glob("*.tsv")):
+        table = pd.read_csv(path, sep="\t").set_index("Image").drop(columns="tissue").dropna()
+        table = table[[piece in pieces for piece in table.index]]
+        donors = table.index.str.split("-").str[:2].str.join("-")
+        keep = ~donors.duplicated() & donors.isin(people.index)
+        table, donors = table[keep], donors[keep]
+        reads = counts[[pieces[piece] for piece in table.index]].T.to_numpy(float)
+        log2 = np.log2(reads / reads.sum(axis=1, keepdims=True) * 1e5 + 1)
+        var = pd.DataFrame({"symbol": symbols}, index=counts.index)
+        obs = pd.DataFrame(index=list(donors))
+        expression = anndata.AnnData(log2, obs=obs, var=var, layers={"int": normal_columns(log2)})
+        names = pd.DataFrame({"encoder": "nuclear"}, index=table.columns)
+        image = anndata.AnnData(table.to_numpy(float), obs=obs, var=names)
+        image.uns["encoders"] = {"nuclear": {"weights": "given"}}
+        person = people.loc[donors]
+        hardy = pd.get_dummies(person["DTHHRDY"], prefix="DTHHRDY", prefix_sep="=", drop_first=True)
+        design = pd.concat([person["AGE"].str[:2], person["SEX"], hardy], axis=1).astype(float)
+        design.rename_axis("donor").to_csv(tmp_path / "design.tsv", sep="\t")
+        image.write_h5ad(tmp_path / f"{path.stem}.-.h5ad")
+        expression.write_h5ad(tmp_path / "e.expression.h5ad")
+        arguments = ["--features", f"{tmp_path}/{path.stem}.-.h5ad", "--expression", f"{tmp_path}/e.expression.h5ad"]
+        arguments += ["--design", f"{tmp_path}/design.tsv", "--setting-prefix", f"{path.stem}.-"]
+        assert main([*arguments, "--outdir", f"{tmp_path}/out", "--permutations", "99"]) == 0
+        rows.append(pd.read_csv(tmp_path / "out" / f"{path.stem}.-.association_summary.tsv", sep="\t"))
+        hits = pd.read_csv(tmp_path / "out" / f"{path.stem}.-.top_hits.tsv", sep="\t")
+        assert len(hits) == 6 * len(donors) and (hits["r_split_half"] > 0).any()
+        pcs = pd.read_csv(tmp_path / "out" / f"{path.stem}.-.pc_associations.tsv", sep="\t")
+        least = pcs.groupby("control")["q"].min()
+        assert least["none"] < 0.05 and least["none"] < least["shuffle_donors"]
+    found = pd.concat(rows).set_index(["control", "tissue_id"])
+    real, control = found.loc["none"], found.loc["shuffle_donors"]
+    assert len(real) == 6 and set(real["adjusted_for"]) == {"AGE;DTHHRDY;SEX"}
+    assert (real["n"] - real["dof"]).between(7, 8).all() and (real["features"] == 24).all()
+    assert (real["hits"] > 10).all() and (real["max_p"] == 0.01).all()
+    assert (control["hits"] <= 0.05 * real["hits"]).all() and control["share_p05"].mean() < 0.08
+    # Features and genes depend on each other: lambda of shuffled donors scatters as that of the permutations does.
+    assert (real["lambda_gc"] > real["lambda_high"]).sum() >= 4
+    inside = control["lambda_gc"].between(real["lambda_low"], real["lambda_high"])
+    assert inside.sum() >= 4
 
 
 def test_genes_that_a_filter_left_out_are_not_tested():

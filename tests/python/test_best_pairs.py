@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from hx_best_pairs import benchmark_t, split_half_r
-from hx_linear import standardise
+from hx_best_pairs import benchmark_t, split_half_r, standing
+from hx_donors import Genes, Side
+from hx_linear import residual_space, standardise
 from hx_robustness import adjusted_t, benchmark_r
+from hx_scan import Pairs
 
 
 def test_split_half_r_has_no_winners_curse():
@@ -71,3 +73,23 @@ def test_benchmark_against_least_squares():
     r = np.array([fit.tvalues[1] / np.sqrt(fit.tvalues[1] ** 2 + fit.df_resid)])
     oracle = adjusted_t(r, fit.df_resid, *benchmark_r(r, np.array([of_feature]), np.array([of_gene])))
     np.testing.assert_allclose(left, oracle, rtol=1e-9)
+
+
+def test_benchmarks_know_columns_by_any_name_of_hx_factors():
+    """A design with SMTSISCH and SMRIN, with other names of the same, and without either."""
+    rng = np.random.default_rng(5)
+    values, features = rng.standard_normal((60, 3)), rng.standard_normal((60, 4))
+    design = pd.DataFrame(rng.standard_normal((60, 4)), columns=["AGE", "SMTSISCH", "SMTSISCH.spline2", "SMRIN"])
+    other = {"SMTSISCH": "ischemic_time", "SMTSISCH.spline2": "ischemic_time.spline2", "SMRIN": "RIN"}
+    space = residual_space(design.to_numpy(), 60)
+    unit, name = standardise(values, space), np.array(["a", "b", "c"])
+    pairs = Pairs(np.array([0, 2]), np.array([1, 3]), np.array([0.1, 0.2]))
+    told = []
+    for columns in (design, design.rename(columns=other), design[["AGE"]]):
+        side = Side(np.arange(60), columns, space, Genes(name, name, unit, unit, values))
+        told.append(standing(side, features, np.arange(60) < 30, pairs))
+    for what, factor in (("t_ischaemia", ["SMTSISCH", "SMTSISCH.spline2"]), ("t_rin", ["SMRIN"])):
+        oracle = benchmark_t(values[:, [0, 2]], features[:, [1, 3]], design, factor)
+        np.testing.assert_array_equal(told[0][what], oracle)
+        np.testing.assert_array_equal(told[1][what], oracle)
+        assert np.isnan(told[2][what]).all()

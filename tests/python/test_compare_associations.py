@@ -84,6 +84,16 @@ def test_tissues(tmp_path):
     assert row["shared_donors"] == 80 and (row["n"], row["dof"]) == (80, 78)
     row = found.loc[("Lung.256", "Liver.256", "raw")]
     assert row["replicated"] < 0.4
+    # Genes that both found, of those that both tested.
+    row, genes = found.loc[("Lung.256", "Skin.256", "raw")], {}
+    for tissue in ("Lung", "Skin"):
+        table = pd.read_parquet(tmp_path / f"{tissue}.256.association_genes.parquet").query("gene_q <= 0.05")
+        genes[tissue] = set(table.loc[table["setting"] == f"{tissue}.256.raw.mean", "gene"])
+    both = genes["Lung"] & genes["Skin"]
+    assert (row["genes_tested"], row["genes_first"], row["genes_shared"]) == (60, len(genes["Lung"]), len(both))
+    assert row["genes_jaccard"] == pytest.approx(len(both) / len(genes["Lung"] | genes["Skin"]), rel=1e-9)
+    assert row["genes_expected"] == pytest.approx(len(genes["Lung"]) * len(genes["Skin"]) / 60)
+    assert row["genes_p_overlap"] < 1e-3 and len(both) >= 4
     # Against the whole matrix of the second tissue.
     skin = anndata.read_h5ad(tmp_path / "Skin.256.h5ad"), anndata.read_h5ad(tmp_path / "Skin.expression.h5ad")
     hits = pd.read_parquet(tmp_path / "Lung.256.associations.parquet").query(
@@ -133,6 +143,11 @@ def test_folders_without_results(tmp_path, capsys):
     assert "no Lung.expression.h5ad" in capsys.readouterr().err
     assert main(["--results", str(tmp_path / "none"), "--across", "tissues", "--out", str(tmp_path / "x")]) == 65
     assert "no *.associations.parquet" in capsys.readouterr().err
+    put(tmp_path / "b", "Lung.256", 1.5, 0)
+    put(tmp_path / "b", "Skin.256", 1.5, 1)
+    (tmp_path / "b" / "Skin.256.association_genes.parquet").unlink()
+    assert main(["--results", str(tmp_path / "b"), "--across", "tissues", "--out", str(tmp_path / "x")]) == 65
+    assert "no Skin.256.association_genes.parquet" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         main(["--results", str(tmp_path), "--across", "cohorts", "--out", str(tmp_path / "x")])
     assert stop.value.code == 2

@@ -27,7 +27,7 @@ LINUX = [
     for machine in ("x86_64", "aarch64")
 ]
 MODULES = {
-    "slides": ["cv2", "h5py", "imagecodecs", "openslide", "pandas", "scipy.ndimage", "tifffile"],
+    "slides": ["anndata", "cv2", "h5py", "imagecodecs", "openslide", "pandas", "scipy.ndimage", "tifffile"],
     "deep": ["h5py", "keras", "onnx", "pandas", "tensorflow", "tf2onnx"],
     "encode": ["cv2", "h5py", "onnxruntime", "openslide", "pandas"],
     "stats": ["anndata", "h5py", "pandas", "pyarrow.parquet", "scipy.stats", "threadpoolctl"],

@@ -5,7 +5,8 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
-from hx_factor_curve import factor_curve, greedy, leading_kernel
+from hx_factor_curve import Curve, greedy, leading_kernel, permuted_paths
+from hx_factor_curve import factor_curve as curve_with_null
 from hx_ledger import kernel_of
 from hx_variance import adjusted
 
@@ -23,6 +24,12 @@ def made(n: int = 90, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def kernel(y: np.ndarray) -> np.ndarray:
     return kernel_of(y - y.mean(axis=0))
+
+
+def factor_curve(of: np.ndarray, columns: np.ndarray, folds: np.ndarray) -> Curve:
+    """The curve with a null of 5 permutations."""
+    order = np.random.default_rng(9).permuted(np.tile(np.arange(len(of)), (5, 1)), axis=1)
+    return curve_with_null(of, columns, folds, order)
 
 
 def study(y: np.ndarray, factors: np.ndarray, steps: int) -> tuple[list[int], list[float]]:
@@ -106,6 +113,42 @@ def test_noise_rises_in_the_sample_and_not_for_new_donors():
     assert np.mean(first) > 1.2 / 227
     assert np.mean(last) == pytest.approx(51 / 227, abs=0.01)
     assert np.mean(new) <= 0.01
+
+
+def test_null_is_the_same_choice_on_permuted_donors():
+    """All permutations at once, against the choice itself, donor by donor; the collinear column ends both."""
+    y, factors, folds = made()
+    leading = leading_kernel(kernel(y))
+    order = np.random.default_rng(2).permuted(np.tile(np.arange(90), (6, 1)), axis=1)
+    paths = permuted_paths(leading, factors, order)
+    assert paths.shape == (6, 9)
+    for path, rows in zip(paths, order, strict=True):
+        chosen = greedy(leading, factors[rows], np.ones(90, bool)).directions
+        gains = np.einsum("ij,ij->j", chosen, leading @ chosen)
+        np.testing.assert_allclose(path[:8], np.cumsum(gains) / np.trace(leading), atol=1e-12)
+        assert path[8] == pytest.approx(path[7], abs=1e-12)
+    curve = curve_with_null(kernel(y), factors, folds, order)
+    np.testing.assert_allclose(curve.null, paths[:, :8].mean(axis=0), atol=1e-14)
+    assert curve.null[0] < curve.r2[0] / 3
+
+
+def test_null_of_independent_data():
+    """100 cohorts: the curve is its null in the mean, at every step; k/(n-1), what columns in a given order explain,
+    is far below it at first (T3, T16)."""
+    curves, nulls = [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        y, factors = rng.normal(size=(80, 40)), rng.normal(size=(80, 20))
+        order = rng.permuted(np.tile(np.arange(80), (20, 1)), axis=1)
+        curve = curve_with_null(kernel(y), factors, np.zeros(80, int), order)
+        curves.append(curve.r2)
+        nulls.append(curve.null)
+    gap = np.array(curves) - nulls
+    assert (np.abs(gap.mean(axis=0)) < 3.5 * gap.std(axis=0, ddof=1) / 10).all()
+    chance = np.arange(1, 21) / 79
+    assert (np.mean(nulls, axis=0)[:10] > 1.1 * chance[:10]).all()
+    assert np.mean(curves, axis=0)[0] > 1.4 * chance[0]
+    assert np.mean(nulls, axis=0)[-1] == pytest.approx(chance[-1], abs=0.003)
 
 
 def test_planted_factors_come_first():

@@ -264,11 +264,9 @@ def test_what_tells_the_same_is_refused_by_the_name_of_the_first():
 
 
 def test_our_own_columns_are_passed_over():
-    table = gtex().assign(fold=[i % 5 for i in range(N)], samples="x", classifier_split="", at_every_size=True)
+    table = gtex().assign(fold=[i % 5 for i in range(N)], samples="x", at_every_size=True)
     found, refused = factors(table)
-    assert not {"fold", "samples", "classifier_split", "at_every_size"} & (
-        {f.name for f in found} | {*refused["column"]}
-    )
+    assert not {"fold", "samples", "at_every_size"} & ({f.name for f in found} | {*refused["column"]})
 
 
 def test_slide_factors_of_the_h5ad():
@@ -279,11 +277,13 @@ def test_slide_factors_of_the_h5ad():
             "slide_focus": np.linspace(1, 2, N) ** 2,
             "slide_scanner": scanner,
             "slide_scan_date": ["2011-05-01", "2012-05-01;2012-05-03"] * 30,
+            "classifier_split": ["train"] * 40 + ["validation"] * 20,
         },
         index=donors(),
     )
     found = {f.name: f for f in factors(table)[0]}
-    assert {f.group for f in found.values()} == {"slide"} and len(found) == 4
+    assert {f.group for f in found.values()} == {"slide"} and len(found) == 5
+    assert found["classifier_split"].labels == ("classifier_split=validation",)
     assert found["slide_scanner"].kind == "multi" and found["slide_scanner"].values.shape == (N, 2)
     assert found["slide_scan_date"].kind == "date"
 

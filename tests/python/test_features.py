@@ -10,9 +10,12 @@ import pytest
 from hx_cli import DataError
 from hx_features import (
     STATISTICS,
+    Extremes,
     Origin,
     PatchFeatures,
+    find_extremes,
     first_half,
+    read_extremes,
     read_patch_features,
     read_summary,
     summarise,
@@ -118,6 +121,70 @@ def test_a_damaged_summary_is_told(tmp_path):
     for name in ("cut.h5", "short.h5", "text.h5", "node.h5", "missing.h5"):
         with pytest.raises(DataError, match=name):
             read_summary(tmp_path / name, "256")
+
+
+def brute_extremes(features: np.ndarray, coords: np.ndarray) -> Extremes:
+    """Patches sorted by value, then by row and column, feature by feature."""
+    values = np.full((4, features.shape[1]), np.nan, np.float32)
+    places = np.full((4, features.shape[1], 2), -1)
+    for column in range(features.shape[1]):
+        for start, sign in ((0, -1), (2, 1)):
+            ranked = sorted((sign * float(v), y, x) for v, (x, y) in zip(features[:, column], coords, strict=True))
+            for row, (value, y, x) in enumerate(ranked[:2], start):
+                values[row, column], places[row, column] = sign * value, (x, y)
+    return Extremes(values, places)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 60])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_extremes(n, dtype):
+    rng = np.random.default_rng(n)
+    features = rng.normal(size=(n, 200)).astype(dtype)
+    features[:, ::3] = rng.integers(0, 3, (n, len(range(0, 200, 3))))  # many are equal
+    coords = rng.permutation(grid(n))
+    found, expected = find_extremes(features, coords), brute_extremes(features, coords)
+    assert (found.values.dtype, found.coords.dtype) == (np.float32, np.int32)
+    np.testing.assert_array_equal(found.values, expected.values)
+    np.testing.assert_array_equal(found.coords, expected.coords)
+
+
+def test_extremes_in_summaries(tmp_path):
+    rng, paths, features = np.random.default_rng(5), [], {}
+    for sample in ("S2", "S1", "old", "other"):
+        features[sample] = rng.random((9, 6)).astype(np.float32)
+        extremes = None if sample == "old" else find_extremes(features[sample], grid(9))
+        summary = summarise(features[sample], first_half(sample, grid(9)), ORIGIN, "", extremes)
+        paths.append(tmp_path / f"{sample}.summary.h5")
+        write_summary(paths[-1], sample, {("256", "lab" if sample == "other" else "raw"): summary})
+    assert contiguous(paths[0])
+    found = read_extremes(paths, "256", "raw", [4, 0])
+    assert list(found) == ["S2", "S1"]
+    for sample, extremes in found.items():
+        expected = brute_extremes(features[sample][:, [4, 0]], grid(9))
+        np.testing.assert_array_equal(extremes.values, expected.values)
+        np.testing.assert_array_equal(extremes.coords, expected.coords)
+    assert read_extremes(paths, "512", "raw", [0]) == {}
+    # Statistics alone are read where extremes are not asked for.
+    assert read_summary(paths[0], "256")[1]["raw"].extremes is None
+    assert read_summary(paths[2], "256", extremes=True)[1]["raw"].extremes is None
+
+
+def test_extremes_that_cannot_be_read(tmp_path):
+    features = np.random.default_rng(6).random((9, 6)).astype(np.float32)
+    summary = summarise(features, first_half("S", grid(9)), ORIGIN, "", find_extremes(features, grid(9)))
+    paths = [tmp_path / f"{name}.summary.h5" for name in ("short", "narrow", "text")]
+    for path in paths[:2]:
+        write_summary(path, "S", {("256", "raw"): summary})
+    with h5py.File(paths[0], "a") as file:
+        del file["256/raw/extreme_coords"]
+        file["256/raw/extreme_coords"] = np.zeros((4, 5, 2), np.int32)
+    paths[2].write_text("no")
+    with pytest.raises(DataError) as caught:
+        read_extremes(paths, "256", "raw", [6])
+    assert len(caught.value.faults) == 3
+    for text in ("short.summary.h5", "narrow.summary.h5: 6 features of encoder raw: there is no number 6", "text.summ"):
+        assert text in str(caught.value)
+    assert read_summary(paths[0], "256")[1]["raw"].n == 9
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

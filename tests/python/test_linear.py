@@ -105,7 +105,10 @@ def test_tiles_together_are_the_product(tile_cells):
     whole = np.concatenate([r.copy() for _, r in correlation_tiles(y, x, tile_cells)])
     np.testing.assert_allclose(whole, y.T @ x, atol=1e-14)
     row, column = np.array([0, 3, 3, 50, 89]), np.array([7, 0, 39, 12, 39])
-    np.testing.assert_allclose(paired_correlations(y, x, row, column, tile_cells), whole[row, column], atol=1e-14)
+    # A few pairs are taken one by one, many by way of the product.
+    for times in (1, 100):
+        many = np.sort(np.tile(row, times)), np.tile(column, times)
+        np.testing.assert_allclose(paired_correlations(y, x, *many, tile_cells), whole[many], atol=1e-14)
 
 
 def top_pairs(r: np.ndarray, top: int) -> set[tuple[int, int]]:

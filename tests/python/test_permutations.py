@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from hx_association import associate_pairs, null_interval, summary_numbers
 from hx_controls import shuffled, strata
 from hx_hidden import spaces
 from hx_linear import residual_space, standardise
@@ -22,12 +23,12 @@ def sides(seed: int, donors: int = 40, covariates: int = 8):
     return standardise(genes, space).unit, standardise(features, space).unit, space
 
 
-@pytest.mark.parametrize("covariates", [0, 8])
-def test_the_familywise_p_is_calibrated(covariates):
+@pytest.mark.parametrize(("donors", "covariates"), [(40, 0), (40, 8), pytest.param(90, 51, marks=pytest.mark.slow)])
+def test_the_familywise_p_is_calibrated(donors, covariates):
     """1,000 cohorts: the share with p <= .05 within its binomial 99.9 % interval."""
     hits = 0
     for seed in range(1000):
-        genes, features, space = sides(seed, covariates=covariates)
+        genes, features, space = sides(seed, donors, covariates)
         null = max_null(genes, features, space, np.random.default_rng(seed), 19)
         hits += familywise_p(np.abs(genes.T @ features).max(), null) <= 0.05
     low, high = stats.binom.ppf([0.0005, 0.9995], 1000, 1 / 20)
@@ -49,6 +50,43 @@ def test_histograms_count_every_pair_of_the_features_taken():
     assert np.median(values) == pytest.approx(t / np.sqrt(space.dim - 1 + t**2), abs=0.02)
 
 
+@pytest.mark.slow
+def test_lambda_lies_between_those_of_its_permutations_as_often_as_it_should():
+    """400 null cohorts (.15 s each) of correlated columns: outside the smallest and largest of 20 in 2 of 21."""
+    outside = textbook = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        shared = rng.standard_normal((40, 3))
+        space = residual_space(shared, 40)
+        genes, features = (
+            standardise(
+                shared @ rng.standard_normal((3, m)) + 2 * rng.standard_normal((40, 1)) + rng.standard_normal((40, m)),
+                space,
+            ).unit
+            for m in (12, 8)
+        )
+        tested = associate_pairs(genes, features, space.dim - 1, 0.05, "tree", 1, 1)
+        told = summary_numbers(tested, 0.05, histograms=null_histograms(genes, features, space, rng))
+        outside += not told["lambda_low"] <= told["lambda_gc"] <= told["lambda_high"]
+        textbook += not 0.5 < told["lambda_gc"] < 2
+    low, high = stats.binom.ppf([0.0005, 0.9995], 400, 2 / (PERMUTATIONS + 1))
+    assert low <= outside <= high
+    # Independent pairs would leave .5 to 2 in few of them.
+    assert textbook > 100
+
+
+def test_interval_of_the_qq_plot_is_that_of_the_permutations():
+    genes, features, space = sides(1)
+    tested = associate_pairs(genes, features, space.dim - 1, 0.05, "tree", 1, 1)
+    histograms = null_histograms(genes, features, space, np.random.default_rng(0))
+    rank = np.array([1, 5, 30])
+    low, high = null_interval(tested, rank, histograms)
+    middle = (np.arange(BINS) + 0.5) / BINS
+    each = np.array([np.sort(np.repeat(middle, histogram))[::-1][rank - 1] for histogram in histograms])
+    np.testing.assert_allclose(low, tested.table.nlog10p(each).min(axis=0), atol=1e-4)
+    np.testing.assert_allclose(high, tested.table.nlog10p(each).max(axis=0), atol=1e-4)
+
+
 def cohort(donors: int = 60) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     return pd.DataFrame({
@@ -67,6 +105,20 @@ def test_strata_and_shuffling_within_them():
         assert (table[column].to_numpy()[order] == table[column]).all()
     assert (order != np.arange(60)).mean() > 0.5
     assert (shuffled(1, "x", number) == order).all() and (shuffled(2, "x", number) != order).any()
+
+
+def test_strata_know_columns_by_any_name_of_hx_factors():
+    table = cohort()
+    number, _ = strata(table)
+    renamed = table.rename(columns={"SMCENTER": "centre", "DTHHRDY": "hardy_scale", "SMTSISCH": "Ischemic Time"})
+    words = table["SMTSISCH"].astype(int).map(lambda m: f"{m // 60} hour(s), {m % 60} minute(s)")
+    for other in (renamed, renamed.assign(**{"Ischemic Time": words})):
+        found, names = strata(other)
+        assert names == ["centre", "Hardy", "ischaemia"] and (found == number).all()
+    # Of two columns of one thing the first name of the table counts.
+    assert (strata(table.assign(pmi="5", site="x"))[0] == number).all()
+    blank = table.assign(SMTSISCH=["unknown"] * 20 + list(table["SMTSISCH"][20:]))
+    assert len(set(strata(blank[["SMTSISCH"]])[0])) == 4
 
 
 def test_strata_are_coarser_where_donors_are_few_or_columns_lacking():

@@ -6,6 +6,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from gtex_tissues import gtex_tissues
 from test_associate import normal_columns
 from variance_made import cohort
 
@@ -398,28 +399,16 @@ def test_bad_tables_of_several_sizes(two_sizes, tmp_path, capsys):
 @pytest.mark.slow
 def test_real_gtex_tissues(real_data, tmp_path):
     """Six GTEx tissues, 24 nuclear features and 59 genes, adjusted for age, sex and Hardy scale."""
-    gtex = real_data / "gtex"
-    counts = pd.read_csv(next(gtex.glob("*acmg_59.gct.gz")), sep="\t", skiprows=2, index_col=0).drop(
-        columns="Description"
-    )
-    pieces = {"-".join(sample.split("-")[:3]): sample for sample in counts.columns}
-    people = pd.read_csv(next(gtex.glob("*SubjectPhenotypesDS.txt")), sep="\t", index_col=0).dropna()
     found = []
-    for path in sorted((gtex / "nuclear_features").glob("*.tsv")):
-        table = pd.read_csv(path, sep="\t").set_index("Image").drop(columns="tissue").dropna()
-        table = table[[piece in pieces for piece in table.index]]
-        donors = table.index.str.split("-").str[:2].str.join("-")
-        keep = ~donors.duplicated() & donors.isin(people.index)
-        table, donors = table[keep], list(donors[keep])
-        reads = counts[[pieces[piece] for piece in table.index]].T.to_numpy(float)
-        expression = expression_of(np.log2(reads / reads.sum(axis=1, keepdims=True) * 1e5 + 1))
-        image = image_of({"nuclear": table.to_numpy(float)})
-        image.obs_names = expression.obs_names = donors
-        person = people.loc[donors]
+    for tissue in gtex_tissues(real_data / "gtex"):
+        expression = expression_of(tissue.log2.to_numpy())
+        image = image_of({"nuclear": tissue.features.to_numpy(float)})
+        image.obs_names = expression.obs_names = tissue.people.index
+        person = tissue.people
         hardy = pd.get_dummies(person["DTHHRDY"], prefix="DTHHRDY=", drop_first=True)
         design = pd.concat([person["AGE"].str[:2], person["SEX"], hardy], axis=1).astype(float)
         assert run(tmp_path, image, expression, design.rename_axis("donor"), size="-") == 0
-        found.append(read(tmp_path, "shared_variance", "Lung.-").assign(tissue=path.stem))
+        found.append(read(tmp_path, "shared_variance", "Lung.-").assign(tissue=tissue.name))
     rows = pd.concat(found)
     rows = rows[(rows["scaling"] == "standardised") & (rows["direction"] == "expression_by_image")]
     assert rows["tissue"].nunique() == 6 and rows["n"].min() > 400

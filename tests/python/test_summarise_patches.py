@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hx_features import Origin, PatchFeatures, first_half, read_summary, summarise, write_patch_features
+from hx_features import Origin, PatchFeatures, first_half, read_extremes, read_summary, summarise, write_patch_features
 from hx_io import read_table
 from summarise_patches import main
 
@@ -49,6 +49,10 @@ def test_summaries_of_an_earlier_run(tmp_path):
         assert sample == "S1" and (got.n, got.n_half1, got.origin) == (want.n, want.n_half1, want.origin)
         for name, values in want.statistics.items():
             np.testing.assert_array_equal(got.statistics[name], values)
+        path = tmp_path / "out/summaries/S1.summary.h5"
+        extremes = read_extremes([path], patches.size, patches.origin.encoder, range(patches.features.shape[1]))["S1"]
+        np.testing.assert_array_equal(extremes.values[0], patches.features.max(axis=0))
+        np.testing.assert_array_equal(extremes.coords[2], patches.coords[patches.features.argmin(axis=0)])
     assert read_summary(tmp_path / "out/summaries/S2.summary.h5", "128")[1]["raw"].n == 0
     table = read_table(tmp_path / "out/Lung.b0.extract.tsv")
     assert table["sample"].tolist() == ["S1", "S2"] and table["n_patches"].tolist() == ["24", "0"]

@@ -120,31 +120,41 @@ def test_planted_shares_are_found(n, shared, technical):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "shared"), [(70, 0.0), (70, 0.3), (130, 0.1)])
+@pytest.mark.parametrize(("n", "shared"), [(70, 0.0), (70, 0.3), (130, 0.1), (230, 0.3)])
 def test_coverage_of_the_jackknife(n, shared):
     found = [numbers(cohort(seed, n, 0, shared, genes=60, features=300), seed) for seed in range(150)]
     assert np.mean([row["ci_low"] <= shared <= row["ci_high"] for row in found]) >= 0.9
 
 
-def settings(seed: int, n: int, shared: float, common: float, count: int = 2) -> tuple[list[np.ndarray], np.ndarray]:
-    """Features of settings that see the expression's factors equally well: `common` of their factors' variance."""
+def settings(
+    seed: int, n: int, shared: float, common: float, count: int = 2, confounders: int = 0
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Features of settings that see the expression's factors equally well: `common` of their factors' variance.
+
+    And the expression, and covariates that act on both sides.
+    """
     rng = np.random.default_rng(seed)
-    factor = rng.normal(size=(n, 4))
+    factor, covariates = rng.normal(size=(n, 4)), np.random.default_rng([seed, 2]).normal(size=(n, confounders))
     images = []
     for _ in range(count):
         seen = np.sqrt(common) * factor + np.sqrt(1 - common) * rng.normal(size=(n, 4))
         images.append(np.sqrt(0.6) * mixed(rng, seen, 30) + np.sqrt(0.4) * rng.normal(size=(n, 30)))
     genes = np.sqrt(shared) * mixed(rng, factor, 60) + np.sqrt(0.2) * mixed(rng, rng.normal(size=(n, 5)), 60)
-    return images, genes + np.sqrt(0.8 - shared) * rng.normal(size=(n, 60))
+    genes += np.sqrt(0.8 - shared) * rng.normal(size=(n, 60))
+    if confounders:
+        images = [image + 0.7 * mixed(rng, covariates, 30) for image in images]
+        genes += 0.7 * mixed(rng, covariates, 60)
+    return images, genes, covariates
 
 
 @pytest.mark.slow
-def test_familywise_p_of_nulls():
+@pytest.mark.parametrize(("n", "confounders"), [(40, 0), (55, 8), (100, 51)])
+def test_familywise_p_of_nulls(n, confounders):
     """Four correlated settings without a link: the smallest family-wise p is at most .05 in one of twenty tissues."""
     p, single = [], []
     for seed in range(NULLS):
-        images, genes = settings(seed, 40, 0.0, 0.7, 4)
-        space = residual_space(None, 40)
+        images, genes, covariates = settings(seed, n, 0.0, 0.7, 4, confounders)
+        space = residual_space(covariates, n)
         expression = rotated_kernel(space, gram(genes))
         orders = permutations(np.random.default_rng([seed, 1]), ORDERS, space.dim)
         observed, nulls, own = [], [], []
@@ -160,19 +170,19 @@ def test_familywise_p_of_nulls():
     assert np.mean(np.array(single) <= 0.05) > 0.08
 
 
-def difference_p(seed: int, n: int, shared: float) -> tuple[float, float]:
+def difference_p(seed: int, n: int, shared: float, confounders: int = 0) -> tuple[float, float]:
     """p of flipped signs, and of permuted donors, for the difference of two settings that see equally well, 4 PCs."""
-    images, genes = settings(seed, n, shared, 0.6)
-    space, rng = residual_space(None, n), np.random.default_rng([seed, 1])
+    images, genes, covariates = settings(seed, n, shared, 0.6, 2, confounders)
+    space, rng = residual_space(covariates, n), np.random.default_rng([seed, 1])
     groups, orders = rng.permutation(n) % 20, permutations(rng, ORDERS, space.dim)
     target = rotated_kernel(space, gram(genes))
     shares, gaps, nulls = [], [], []
     for image in images:
-        kernel = rotated_kernel(space, gram(image))
-        scores = principal(kernel).scores[:, :4]
+        pcs = principal(rotated_kernel(space, gram(image)))
+        scores = pcs.scores[:, :4]
         share = explained_by(target, scores)
         whole = adjusted(share, np.arange(1, 5), space.dim)
-        shares.append(np.vstack([whole, jackknife(target, leave_out(kernel, space.rotation, groups, 4), 4)]))
+        shares.append(np.vstack([whole, jackknife(target, leave_out(pcs, space.rotation, groups, 4), 4)]))
         gaps.append(share[-1])
         nulls.append(permuted_shares(principal(target), scores, orders))
     found = paired_difference(*shares, rng.choice([-1.0, 1.0], size=(FLIPS, 20)))
@@ -180,9 +190,10 @@ def difference_p(seed: int, n: int, shared: float) -> tuple[float, float]:
 
 
 @pytest.mark.slow
-def test_p_of_a_difference_where_both_share_as_much():
+@pytest.mark.parametrize(("n", "confounders"), [(130, 0), (140, 8), (185, 51)])
+def test_p_of_a_difference_where_both_share_as_much(n, confounders):
     """Two settings with an equal, real share; permuting donors, which takes both for unlinked, rejects too often."""
-    p, permuted = np.array([difference_p(seed, 130, 0.3) for seed in range(500)]).T
+    p, permuted = np.array([difference_p(seed, n, 0.3, confounders) for seed in range(500)]).T
     assert within(p)
     assert np.mean(permuted <= 0.05) > 0.15
 
