@@ -38,8 +38,9 @@ from encoders_made import write_encoder
 from repeated_slide import encoded_block, write_repeated
 
 from hx_encoder import Encoder
-from hx_extraction import CPU_BATCH, Extraction, Job
+from hx_extraction import CPU_BATCH, Extraction
 from hx_grid import Grid, iter_blocks, resize_patch
+from hx_jobs import Job
 from hx_slide import Slide
 
 BIN = Path(__file__).resolve().parents[1] / "bin"

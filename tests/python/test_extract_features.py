@@ -21,10 +21,11 @@ from slides_made import corrupt_tile, ellipse, glass, stain, write_slide
 import hx_extraction
 from hx_cli import TemporaryFailure
 from hx_encoder import Encoder
-from hx_extraction import Extraction, Job
+from hx_extraction import Extraction
 from hx_features import read_patch_features, read_summary, summarise
 from hx_grid import Grid, read_patches
 from hx_io import read_table
+from hx_jobs import Job
 from hx_rows import read_slides
 from hx_slide import Slide
 
