@@ -95,7 +95,7 @@ workflow {
         if (workflow.success) {
             def losses = file("${opts.outdir}/${opts.predict ? 'prediction' : 'summary'}/dropped.tsv")
             if (losses.exists()) {
-                def lost = losses.readLines().drop(1).collect { line -> line.tokenize('\t')[0..1] }.toSet().countBy { pair -> pair[1] }
+                def lost = losses.readLines().drop(1).collect { line -> line.tokenize('\t')[0..1] }.toSet().countBy { pair -> pair[1] }.sort()
                 println("Lost: ${lost ? lost.collect { kind, n -> "${n} ${kind}" }.join(', ') : 'nothing'} (${losses})")
             }
             println(opts.predict ? "Predicted, not measured: ${opts.outdir}/prediction" : "Report: ${opts.outdir}/multiqc_report.html")

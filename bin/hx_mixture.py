@@ -50,7 +50,7 @@ def log_p_ratio(ratio: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
 
 
 def _log_tail(q: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
-    """(m,) log P(sum (s - q) z^2 > 0); below the mean of s by the other tail, whose contour is on the scale of those s."""
+    """(m,) log P(sum (s - q) z^2 > 0); below the mean of s by the other tail, on whose scale its contour is."""
     values = np.where(np.abs(eigenvalues) < 1e-14 * np.abs(eigenvalues).max(), 0, eigenvalues)
     distinct, count = np.unique(values, return_counts=True)
     upper, out = q >= values.mean(), np.empty(len(q))

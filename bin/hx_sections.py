@@ -26,6 +26,10 @@ WITHOUT = {  # what the report lacks without a stage
     "compare_associations": "Associations were not looked up in other tissues, patch sizes or a second cohort.",
     "combine_scales": "Shared variance was not compared between settings, nor the study's two claims tested.",
     "compare_settings": "Counts on the same donors, overlaps of settings and the study's own analysis are not there.",
+    "predict_expression": "The report does not say which genes features predict in donors left out.",
+    "enrich": "Genes were not looked for in gene sets.",
+    "combine_enrichment": "Terms were not compared between settings, and no gene has a summary across everything.",
+    "describe_features": "The report does not say what features see, and has no galleries or maps.",
 }
 
 

@@ -40,14 +40,22 @@ def test_edited_helper_reruns_what_imports_it(first, project_copy):
         for path in (ROOT / "modules").glob("*/main.nf")
         if "hx_pvalue.py" in expected_line(path.read_text())
     }
-    assert importers == {"ADJUST_CONFOUNDERS", "ASSOCIATE", "COMPARE_ASSOCIATIONS", "SUMMARISE"}
+    statistics = {"ADJUST_CONFOUNDERS", "ASSOCIATE", "COMPARE_ASSOCIATIONS", "COMPARE_SETTINGS", "ENRICH"}
+    assert importers == {*statistics, "COMBINE_ENRICHMENT", "SUMMARISE"}
     try:
         helper.write_text(original + "\n# edited\n")
         run = again(first, project_copy)
     finally:
         helper.write_text(original)
         os.utime(helper, ns=(times.st_atime_ns, times.st_mtime_ns))
-    followers = {"SHARED_VARIANCE", "COMBINE_SCALES", "MULTIQC"}
+    followers = {
+        "SHARED_VARIANCE",
+        "COMBINE_SCALES",
+        "PREDICT_EXPRESSION",
+        "DESCRIBE_FEATURES",
+        "DRAW_FEATURES",
+        "MULTIQC",
+    }
     assert {name.split(" ")[0] for name in run.ran()} == importers | followers
     assert {"CHECK_COHORT", "SEGMENT_TISSUE", "EXTRACT_FEATURES", "AGGREGATE_FEATURES"} <= {
         name.split(" ")[0] for name in run.cached()

@@ -37,9 +37,7 @@ def stain(picture: np.ndarray, where: np.ndarray, colour: tuple[int, int, int] =
     return picture * (1 - weight) + tissue * weight
 
 
-def fat(
-    picture: np.ndarray, where: np.ndarray, cell_px: float = 160, wall_px: float = 7, seed: int = 2
-) -> np.ndarray:
+def fat(picture: np.ndarray, where: np.ndarray, cell_px: float = 160, wall_px: float = 7, seed: int = 2) -> np.ndarray:
     """Fat in a picture: empty cells of about `cell_px` between pale walls (Voronoi cells of scattered points)."""
     rng = np.random.default_rng(seed)
     height, width = picture.shape[:2]

@@ -34,7 +34,10 @@ def test_all_slides_are_joined_and_partial_slides_do_not_count_as_failed(cohort)
     assert table["status"].tolist() == ["unreadable", "partial"] + ["ok"] * 8
     assert table["mpp"].tolist() == [""] + ["0.5"] * 9  # the scale that was used, not the sheet's empty cell
     assert table.loc[1, ["reason", "warnings", "n_bad_tiles", "slide"]].tolist() == [
-        "2 damaged tiles", "pen", "2", "slides/s1.svs",
+        "2 damaged tiles",
+        "pen",
+        "2",
+        "slides/s1.svs",
     ]
 
 

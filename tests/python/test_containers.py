@@ -30,7 +30,7 @@ MODULES = {
     "slides": ["anndata", "cv2", "h5py", "imagecodecs", "openslide", "pandas", "scipy.ndimage", "tifffile"],
     "deep": ["h5py", "keras", "onnx", "pandas", "tensorflow", "tf2onnx"],
     "encode": ["cv2", "h5py", "onnxruntime", "openslide", "pandas"],
-    "stats": ["anndata", "h5py", "pandas", "pyarrow.parquet", "scipy.stats", "threadpoolctl"],
+    "stats": ["anndata", "gprofiler", "gseapy", "h5py", "pandas", "pyarrow.parquet", "scipy.stats", "threadpoolctl"],
     "report": ["multiqc"],
 }
 

@@ -169,7 +169,7 @@ def test_every_section_has_its_sentences_and_limits(run):
     assert names == {
         *("planted_truths", "verdict", "flow", "losses", "slide_status", "slide_problems", "slide_quality"),
         *("dataset", "tissues_per_donor", "tissue_conflicts", "qq", "calibration", "settings", "genes", "hx_methods"),
-        *("controls", "listed_genes"),
+        *("controls", "listed_genes", "pc_associations"),
     }
     for name in names - {"hx_methods"}:
         shown = content(folder, name)
