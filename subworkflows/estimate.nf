@@ -53,6 +53,11 @@ def estimateText(opts) {
         'ASSOCIATE'         : settings,
         'COMBINE_SCALES'    : tissues,
         'COMPARE_SETTINGS'  : tissues,
+        'PREDICT_EXPRESSION': settings,
+        'ENRICH'            : settings,
+        'COMBINE_ENRICHMENT': 1,
+        'DESCRIBE_FEATURES' : tissues,
+        'DRAW_FEATURES'     : skippedStages(opts).containsKey('describe_features') ? 0 : tissues,
         // Tissues of each size, and sizes of each tissue; one alone has nothing to compare with.
         'COMPARE_ASSOCIATIONS': (tissues > 1 ? sizes.size() : 0) + (sizes.size() > 1 && !opts.features ? tissues : 0),
         'other'             : opens_slides ? 5 : 2,

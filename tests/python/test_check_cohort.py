@@ -416,6 +416,23 @@ def test_samples_in_several_feature_tables_are_one_slide_each(cohort):
     assert len(cohort.table("slides")) == 20 and cohort.table("matching")["rule"].tolist() == ["sample:10"] * 2
 
 
+def test_without_expression_every_slide_goes_on(cohort, capsys):
+    """New slides of a prediction: no RNA to match, no least number of donors; what --tissues leaves out is listed."""
+    cohort.sheet = cohort.sheet[:13]
+    sheet = cohort.text("sheet.csv", cohort.sheet.to_csv(index=False))
+    assert main(["--samplesheet", sheet, "--tissues", "Artery_Tibial", "--outdir", str(cohort.folder / "out")]) == 0
+    assert cohort.table("slides")["sample"].tolist() == ["Ar00", "Ar01", "Ar02"]
+    assert (cohort.table("cohort")["rna_sample"] == "").all() and len(cohort.table("cohort")) == 3
+    assert len(cohort.dropped("slide")) == 10 and list(cohort.dropped("tissue")) == ["Lung"]
+    exclude = cohort.text("exclude.txt", "D00\nD01\nD02\n")
+    given = ["--samplesheet", sheet, "--tissues", "Artery_Tibial", "--exclude", exclude]
+    assert main([*given, "--outdir", str(cohort.folder / "out")]) == 65
+    assert "no slide is left (D00 is excluded by --exclude" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["--samplesheet", sheet, "--expression", cohort.expression()])
+    assert stopped.value.code == 2 and "--expression needs --expression-unit" in capsys.readouterr().err
+
+
 def test_real_nuclear_features_match_real_rna(real_data, tmp_path):
     gtex = real_data / "gtex"
     tables = sorted(map(str, (gtex / "nuclear_features").glob("*.tsv")))
