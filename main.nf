@@ -60,7 +60,7 @@ workflow {
         }
 
         FEATURES(ch_summaries, ch_status, ch_splits, COHORT.out.donors, COHORT.out.expression, opts)
-        EXPLAIN(FEATURES.out.features, FEATURES.out.expression, COHORT.out.donors, opts)
+        EXPLAIN(FEATURES.out.features, FEATURES.out.expression, COHORT.out.donors, COHORT.out.gene_sets, opts)
         ch_tables = ch_tables.mix(FEATURES.out.tables, EXPLAIN.out.tables)
         ch_losses = ch_losses.mix(FEATURES.out.losses, EXPLAIN.out.losses)
         ch_versions = ch_versions.mix(FEATURES.out.versions, EXPLAIN.out.versions)

@@ -12,7 +12,7 @@ def hypergeometric_p(overlap: np.ndarray, universe: int, size: np.ndarray, liste
     """P(X >= overlap) for X genes of a set of `size` among `listed` of a universe: Fisher's exact test, one-sided.
 
     Sums of probabilities from the overlap upwards, each from the one before; below the mean, one less the sum
-    downwards. All arrays have one shape, whole numbers.
+    downwards. Whole numbers that broadcast. What is smaller than the smallest normal double, 2e-308, is that.
 
     Raises:
         ValueError: a set or a list larger than the universe, or an overlap that cannot be.
@@ -25,7 +25,7 @@ def hypergeometric_p(overlap: np.ndarray, universe: int, size: np.ndarray, liste
     below = ~above & (x > np.maximum(0, m + n - universe))
     p[above] = _tail(x[above], universe, m[above], n[above], 1)
     p[below] = 1 - _tail(x[below] - 1, universe, m[below], n[below], -1)
-    return np.minimum(p, 1.0)
+    return np.clip(p, np.finfo(float).tiny, 1.0)
 
 
 def _tail(x: np.ndarray, universe: int, m: np.ndarray, n: np.ndarray, step: int) -> np.ndarray:

@@ -89,7 +89,8 @@ def gsea_table(
             parts.append(found.assign(**head))
         if not parts:
             continue
-        table = pd.concat(parts, ignore_index=True)
+        # Where permutations hardly ever reach the score's sign there is no p.
+        table = pd.concat(parts, ignore_index=True).dropna(subset="p_gsea")
         table["q_gsea"] = bh(table["p_gsea"].to_numpy(float))
         table = table.sort_values(["feature", "ranking", "p_gsea", "set"], ignore_index=True)
         table = table.groupby(["feature", "ranking"], sort=False).head(most)

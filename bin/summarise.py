@@ -26,6 +26,7 @@ import hx_report as report
 import hx_scale_sections
 import hx_sections as sections
 import hx_settings_sections
+import hx_term_sections
 import hx_top_hits_sections
 import hx_variance_sections
 from hx_association import QQ, SUMMARY
@@ -53,6 +54,7 @@ SECTIONS = (
     hx_top_hits_sections,
     hx_prediction_sections,
     hx_enrichment_sections,
+    hx_term_sections,
     hx_description_sections,
 )
 TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
@@ -65,6 +67,10 @@ ONLY_SHOWN = (
     "hidden_factors",
     "top_hits",
     "pc_associations",
+    "enrichment_lists",
+    "term_overlaps",
+    "term_sets",
+    "gene_summary",
 )
 TOP_GENES = 1000  # rows of summary/top_genes.tsv for each tissue
 
@@ -197,6 +203,7 @@ def main(argv: list[str] | None) -> None:
         *hx_top_hits_sections.top_hits_sections(stages, chosen),
         *hx_prediction_sections.prediction_sections(stages),
         *hx_enrichment_sections.enrichment_sections(stages),
+        *hx_term_sections.term_sections(stages),
         *hx_description_sections.description_sections(stages),
     ]
     if listed_files := sorted(args.tables.glob("*.listed_genes.parquet")):

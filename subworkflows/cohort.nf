@@ -88,6 +88,8 @@ workflow COHORT {
     def exclude = opts.exclude ? file(opts.exclude) : []
     ch_versions = channel.empty()
     ch_truth = channel.value(opts.truth ? file(opts.truth) : [])
+    // Symbols of a simulated cohort are its own: no gene of the Gene Ontology is among them.
+    ch_gene_sets = channel.value(file(opts.gene_sets ?: "${projectDir}/assets/gene_sets/GO_2022-07_size15-500.gmt.gz"))
     ch_losses = channel.empty()
     ch_annotations = channel.empty()
 
@@ -102,6 +104,7 @@ workflow COHORT {
         ch_expression = SIMULATE_COHORT.out.expression
         ch_covariates = SIMULATE_COHORT.out.covariates
         ch_truth = SIMULATE_COHORT.out.truth
+        if (!opts.gene_sets) { ch_gene_sets = SIMULATE_COHORT.out.gene_sets }
         ch_versions = ch_versions.mix(SIMULATE_COHORT.out.versions)
     }
     else if (opts.gtex_dir) {
@@ -148,6 +151,7 @@ workflow COHORT {
     slides     = CHECK_COHORT.out.slides.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
     donors     = CHECK_COHORT.out.cohort.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
     expression = ch_expression                                                                      // value: list of paths
+    gene_sets  = ch_gene_sets                                                                       // value: path(GMT)
     truth      = ch_truth                                                                           // value: path(truth.json) or []
     tables     = CHECK_COHORT.out.slides.mix(CHECK_COHORT.out.cohort, CHECK_COHORT.out.matching, CHECK_COHORT.out.tables.flatten()) // channel: path(*.tsv)
     annotations = ch_annotations.filter { path -> path.name == 'annotations.tsv' }                  // channel: path(annotations.tsv)

@@ -26,6 +26,7 @@ workflow EXPLAIN {
     features   // channel: [ meta, path(<tissue_id>.<size>.h5ad) ]
     expression // channel: [ meta, path(<tissue_id>.expression.h5ad) ]
     donors     // value: list of donor rows
+    gene_sets  // value: path(GMT)
     opts       // map of typed parameters
 
     main:
@@ -122,7 +123,6 @@ workflow EXPLAIN {
         opts.subMap(['aggregations', 'controls', 'predict_settings', 'alpha', 'seed']) + [primary: primary],
     )
 
-    def bundled = file("${projectDir}/assets/gene_sets/GO_2022-07_size15-500.gmt.gz")
     ENRICH(
         unlessSkipped(
             'enrich',
@@ -130,17 +130,18 @@ workflow EXPLAIN {
                 .join(ch_designs)
                 .join(ADJUST_CONFOUNDERS.out.genes),
         ),
-        opts.gene_sets ? file(opts.gene_sets) : bundled,
+        gene_sets,
         opts.marker_sets ? file(opts.marker_sets) : [],
         opts.gprofiler_cache ? file(opts.gprofiler_cache) : [],
         opts.subMap(['aggregations', 'controls', 'correction', 'alpha', 'enrich_settings', 'enrich_features', 'gprofiler', 'gprofiler_organism', 'gprofiler_url', 'seed'])
-            + [primary: primary, bundled: !opts.gene_sets],
+            + [primary: primary, bundled: !opts.gene_sets && !opts.simulate],
     )
     COMBINE_ENRICHMENT(
         unlessSkipped(
             'combine_enrichment',
             ENRICH.out.pairs.mix(ENRICH.out.tables.flatten(), COMPARE_SETTINGS.out.tables.flatten(), PREDICT_EXPRESSION.out.genes.map { _meta, path -> path })
-                .toSortedList(by_name),
+                .toSortedList(by_name)
+                .filter { all -> all },
         )
     )
 

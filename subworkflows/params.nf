@@ -127,7 +127,7 @@ def checkTogether(opts) {
             else if (onnx != null && !onnx.exists()) { faults << "--encoders: no such file: ${onnx}" }
         }
     }
-    ['input', 'gtex_dir', 'tcga_dir', 'exclude', 'gene_universe', 'genes', 'replication', 'truth'].findAll { name -> opts[name] && !file(opts[name]).exists() }
+    ['input', 'gtex_dir', 'tcga_dir', 'exclude', 'gene_universe', 'genes', 'gene_sets', 'marker_sets', 'gprofiler_cache', 'replication', 'truth'].findAll { name -> opts[name] && !file(opts[name]).exists() }
         .each { name -> faults << "--${name}: no such file or folder: ${opts[name]}" }
     def frozen = opts.retrained_weights && opts.encoders ? frozenEncoders(opts).collect { size, _onnx -> size } : []
     def without = frozen && !('' in frozen) && !opts.retrained_from ? sizeNames(opts) - frozen : []
@@ -167,11 +167,16 @@ def validatedParams(given) {
     return opts + [primary: primarySetting(opts), expression_unit: unit]
 }
 
-// The declared primary setting; where a part of it does not run, the first that does, said before anything is run.
+// The declared primary setting; where a part of it does not run, the first that does, said before anything is run. Which
+// encoders made patch features that are given, their files tell, later.
 def primarySetting(opts) {
-    if (opts.features || opts.patch_features || opts.predict) { return opts.primary }
-    def running = [sizeNames(opts), encoderList(opts.encoders).collect { name, _onnx -> name }, opts.aggregations.tokenize(',')]
-    def parts = [opts.primary.tokenize(','), running].transpose().collect { declared, some -> declared in some ? declared : some[0] }
+    if (opts.features || opts.predict) { return opts.primary }
+    def declared = opts.primary.tokenize(',')
+    def encoders = encoderList(opts.encoders).collect { name, _onnx -> name }
+    // One tissue has nothing to train a classifier on.
+    def untrained = opts.tissues && opts.tissues.tokenize(',').size() == 1 && !opts.retrained_weights ? encoders - 'retrained' : encoders
+    def running = [sizeNames(opts), opts.patch_features ? [declared[1]] : untrained ?: encoders, opts.aggregations.tokenize(',')]
+    def parts = [declared, running].transpose().collect { part, some -> part in some ? part : some[0] }
     if (parts.join(',') != opts.primary) { log.warn("--primary ${opts.primary} is not among what runs: ${parts.join(',')} is the primary setting") }
     return parts.join(',')
 }
