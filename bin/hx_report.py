@@ -39,17 +39,20 @@ def size_order(sizes: pd.Series) -> pd.Series:
 def settings_of(tables: Mapping[str, pd.DataFrame], aggregation: str) -> pd.DataFrame:
     """A row a setting that ran (SETTING), as the first of these tells that has rows.
 
-    The associations; shared variance; the features themselves, for which `aggregation` (of the declared primary
-    setting) is taken for the one that ran, and the model of the confounders for what was adjusted for.
+    The associations; shared variance; predictions; the features themselves, for which `aggregation` (of the declared
+    primary setting) is taken for the one that ran, and the model of the confounders for what was adjusted for.
 
     Args:
-        tables: association_summary, shared_variance, feature_summary and confounder_model, as far as there are any.
+        tables: association_summary, shared_variance, prediction_summary, feature_summary and confounder_model, as far
+            as there are any.
     """
     none = pd.DataFrame(columns=SETTING, dtype=object)
     if len(rows := tables.get("association_summary", none)):
         rows = real(rows).assign(tested=lambda found: found["pairs"] > 0)
     elif len(rows := tables.get("shared_variance", none)):
         rows = real(headline(rows)).assign(tested=True)
+    elif len(rows := tables.get("prediction_summary", none)):
+        rows = real(rows).assign(tested=True)
     elif len(rows := tables.get("feature_summary", none)):
         rows = rows[rows["aggregation"].isin([aggregation, "given"])]
         rows = rows.rename(columns={"n_donors": "n", "n_features": "features"})
@@ -124,12 +127,20 @@ def shared_of(shared: pd.DataFrame) -> pd.DataFrame:
     return real(rows)[[*names]].rename(columns=names).join(control.rename(columns=names).add_prefix("control_"))
 
 
+def predicted_of(summary: pd.DataFrame) -> pd.DataFrame:
+    """Index setting: genes that the image tells beyond the covariates, beside the control's, and their median gain."""
+    rows = summary.set_index("setting")
+    control = rows.loc[rows["control"] == "shuffle_donors", ["genes_found"]].add_prefix("control_")
+    found = real(rows)[["genes_found"]].join(control).assign(predicted_gain=real(rows)["delta_r2_found"])
+    return found.rename(columns=lambda name: name.replace("genes_found", "predicted"))
+
+
 def verdict(chosen: pd.DataFrame, matching: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a tissue: its primary setting, and of the stages that ran shared variance and hits beside the controls'.
+    """A row a tissue: its primary setting, and what the stages that ran say of it, beside its control.
 
     Args:
         chosen: rows of primary_settings.
-        tables: association_summary and shared_variance, of the stages that ran.
+        tables: association_summary, shared_variance and prediction_summary, of the stages that ran.
     """
     rows = chosen.rename(columns={"n": "donors"})
     rows = rows.merge(matching[["tissue_id", "slides"]], on="tissue_id", how="left")
@@ -147,6 +158,9 @@ def verdict(chosen: pd.DataFrame, matching: pd.DataFrame, tables: Mapping[str, p
         rows = rows.join(found[[*hits, "alpha", "correction"]], on="setting")
         rows["status"] = [traffic_light(row) for _, row in rows.iterrows()]
         first, middle = ["tissue_id", "status", *first[1:]], [*middle, *hits]
+    if "prediction_summary" in tables:
+        predicted = predicted_of(tables["prediction_summary"])
+        rows, middle = rows.join(predicted, on="setting"), [*middle, *predicted]
     return rows[[*first, *middle, *last]]
 
 

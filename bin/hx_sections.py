@@ -102,6 +102,9 @@ def verdict(rows: pd.DataFrame) -> dict:
             "Hits in the control, or control lambdas on one side of 1 in all tissues, would be wrong. "
             f"Control check: {RULE}."
         )
+    if "predicted" in rows:
+        shown.append("Genes that all features together tell beyond the covariates, and their gain in donors left out.")
+        wrong.append("Such genes with donors shuffled would be wrong.")
     if (rows["weights"] == "random").any():
         shown.append("The encoder has random weights: it was never trained.")
     word, adjusted = adjustment(rows, robustness="hits" in rows)
@@ -125,6 +128,9 @@ def verdict(rows: pd.DataFrame) -> dict:
         "lambda_gc": named("Lambda", "Median chi-square of p over its expectation", RATIO),
         "control_lambda_gc": named("Control lambda", "The same with donors shuffled", RATIO),
         "detectable_r": named("Detectable |r|", "At 80 % power and the Bonferroni cut over all pairs", RATIO),
+        "predicted": named("Genes predicted", "q of the test of all features at most alpha", COUNT),
+        "control_predicted": named("Control predicted", "The same with donors shuffled", COUNT),
+        "predicted_gain": named("their gain", "Median gain in R2 over the covariates, held-out donors", RATIO),
         "features": named("Features", "Features that vary over donors", COUNT),
         "weights": named("Weights", "Of the encoder; random: never trained", {}),
         "primary": named("Primary", "Whether the setting is the one declared before the run", {}),

@@ -62,9 +62,13 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
 
 
 def test_estimate_counts_and_stops(tmp_path):
-    run = nextflow(tmp_path, "results", "-profile", "demo", "--estimate")
+    """One tissue named, one stage: no classifier is trained on it, and the others have no task."""
+    told = ["--tissues", "Lung", "--only", "shared_variance", "--primary", "256,retrained,mean"]
+    run = nextflow(tmp_path, "results", "-profile", "demo", "--estimate", *told)
     assert run.code == 0
     assert "76 in 2 tissues" in run.text
+    assert "--primary 256,retrained,mean is not among what runs: 256,raw,mean is the primary setting" in run.text
+    assert "SHARED_VARIANCE 4" in run.text and "ASSOCIATE" not in run.text and "DRAW_FEATURES" not in run.text
     assert run.tasks == {}
 
 

@@ -13,6 +13,7 @@ from test_summarise import ID, ROOT, content, make_run, summary, without
 import shared_variance
 from hx_report import headline, primary_settings, settings_of, shared_of, verdict
 from hx_sections import WITHOUT
+from hx_sections import verdict as verdict_section
 from hx_shared_tables import CURVE, GENES, ROW
 from summarise import main
 
@@ -165,6 +166,25 @@ def test_settings_are_told_by_the_features_where_no_statistic_is(tmp_path):
     assert shown["slides"].tolist()[0] == 30 and shown["donors"].tolist() == [20, 9]
 
 
+def test_verdict_of_predictions_alone():
+    columns = ["setting", "control", "tissue_id", "size", "encoder", "aggregation", "weights", "adjusted_for", "n"]
+    rows = [
+        ["A.256.x.mean", "none", "A", "256", "x", "mean", "h", "AGE", 30, 9, 7, 0.25],
+        ["A.256.x.mean", "shuffle_donors", "A", "256", "x", "mean", "h", "AGE", 30, 9, 1, np.nan],
+        ["A.512.x.mean", "none", "A", "512", "x", "mean", "h", "AGE", 28, 9, 5, 0.5],
+    ]
+    found = {"prediction_summary": pd.DataFrame(rows, columns=[*columns, "features", "genes_found", "delta_r2_found"])}
+    chosen = primary_settings(settings_of(found, "mean"), "512,x,mean")
+    row = verdict(chosen, pd.DataFrame({"tissue_id": ["A"], "slides": [31]}), found).iloc[0]
+    assert (row["setting"], row["donors"], row["predicted"], row["predicted_gain"]) == ("A.512.x.mean", 28, 5, 0.5)
+    assert np.isnan(row["control_predicted"])
+    told = verdict_section(verdict(chosen, pd.DataFrame({"tissue_id": ["A"], "slides": [31]}), found))
+    assert "control_predicted" not in told["headers"] and "Adjusted for AGE." in told["description"]
+    chosen = primary_settings(settings_of(found, "mean"), "256,x,mean")
+    row = verdict(chosen, pd.DataFrame({"tissue_id": ["A"], "slides": [31]}), found).iloc[0]
+    assert (row["predicted"], row["control_predicted"], row["predicted_gain"]) == (7, 1, 0.25)
+
+
 def test_headline_is_adjusted_where_the_tissue_was():
     """Tissue A has covariates; B has none, and keeps its rows before adjustment."""
     kinds = [("A", "no"), ("A", "yes"), ("B", "no")]
@@ -185,6 +205,7 @@ def test_the_table_of_stages_is_the_only_one():
     block = re.search(r"def stageNeeds\(\) \{\n    return \[\n(.*?)\n    \]", text, re.S)[1]
     needs = {name: re.findall(r"'(\w+)'", rest) for name, rest in re.findall(r"^ +(\w+) *: \[(.*)\],$", block, re.M)}
     assert len(needs) == len(block.splitlines()) and {name for of in needs.values() for name in of} <= set(needs)
+    usage = (ROOT / "docs" / "usage.md").read_text()
     explain = (ROOT / "subworkflows" / "explain.nf").read_text()
     main = (ROOT / "main.nf").read_text()
     schema = json.loads((ROOT / "nextflow_schema.json").read_text())
@@ -193,5 +214,5 @@ def test_the_table_of_stages_is_the_only_one():
         assert (ROOT / "modules" / stage / "main.nf").is_file()
         called = re.search(rf"\b{stage.upper()}\(\s*unlessSkipped\(\s*'{stage}'", explain)
         assert called or f"skippedStages(opts).containsKey('{stage}')" in main, stage
-        assert re.search(rf"\b{stage}\b", told) and stage in WITHOUT, stage
+        assert re.search(rf"\b{stage}\b", told) and f"`{stage}`" in usage, stage
     assert set(WITHOUT) == set(needs)
