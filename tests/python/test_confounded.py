@@ -102,6 +102,7 @@ def cohorts() -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     return found
 
 
+@pytest.mark.slow
 def test_strata_alone_make_most_of_the_unadjusted_hits_of_confounded_cohorts(cohorts):
     share = {}
     for mode, (hits, _) in cohorts.items():
@@ -110,6 +111,7 @@ def test_strata_alone_make_most_of_the_unadjusted_hits_of_confounded_cohorts(coh
     assert share["confounded"] > 0.5 and share["signal"] < 0.35
 
 
+@pytest.mark.slow
 def test_what_an_error_of_measurement_leaves_is_not_seen_within_strata(cohorts):
     """Adjustment takes out what is recorded, and the strata are of what is recorded: no hit of shuffle_within stays.
 
@@ -120,6 +122,7 @@ def test_what_an_error_of_measurement_leaves_is_not_seen_within_strata(cohorts):
     assert hits["none"].sum() > 50 and (hits["none"] < 0.1 * hits["unadjusted"]).all()
 
 
+@pytest.mark.slow
 def test_robustness_tells_false_hits_from_true_ones(cohorts):
     false = cohorts["confounded"][1]
     true = cohorts["signal"][1].query("module in ['cell_proportion', 'lesion_area']")

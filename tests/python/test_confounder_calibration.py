@@ -162,7 +162,7 @@ def test_assumptions_that_fail_are_found():
     assert lack_of_fit(bent @ [1, 2, -2] + 0.1 * rng.normal(size=300), term("f", bent[:, :1]), matrix) < 1e-9
 
 
-@pytest.mark.parametrize(("n", "factors"), [(70, 1), (70, 8), (230, 51)])
+@pytest.mark.parametrize(("n", "factors"), [(70, 1), (70, 8), pytest.param(230, 51, marks=pytest.mark.slow)])
 def test_random_factors_explain_nothing(n, factors):
     """T3: k/(n-1) in the sample; nothing adjusted, not more than nothing cross-validated; 100 cohorts."""
     found = {"r2": [], "adjusted": [], "cv": [], "null": []}

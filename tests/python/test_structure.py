@@ -130,6 +130,7 @@ def test_published_parameters_are_the_studys_choices():
         "patch_rule": "centre",
         "resize": "bilinear",
         "aggregations": "mean,median",
+        "encoders": "raw,retrained",
         "weights": "imagenet",
         "classifier_patches": 5000,
         "classifier_split": "patch",
