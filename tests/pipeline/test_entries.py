@@ -158,6 +158,7 @@ def test_missing_slide_is_a_loss_and_too_many_stop_the_run(cohort, tiny_encoder,
     assert "--max-failed-slides" in run.text or "max_failed_slides" in run.text
 
 
+@pytest.mark.slow
 def test_a_folder_of_gtex_files_is_one_command(first, cohort, tiny_encoder, tmp_path):
     """Files are told by their headers, slides are found; the cohort is that of the samplesheet, and the late slide."""
     folder = tmp_path / "gtex"

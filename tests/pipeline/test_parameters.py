@@ -72,7 +72,7 @@ def test_estimate_counts_and_stops(tmp_path):
     assert run.tasks == {}
 
 
-@pytest.mark.parametrize("types", ["false", "true"])
+@pytest.mark.parametrize("types", ["false", pytest.param("true", marks=pytest.mark.slow)])
 def test_stub_of_the_whole_flow(tmp_path, monkeypatch, types):
     """Also with command-line values as text, as the strict parser of newer Nextflow has them."""
     monkeypatch.setenv("NXF_DISABLE_PARAMS_TYPE_DETECTION", types)

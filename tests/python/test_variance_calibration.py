@@ -198,7 +198,7 @@ def test_p_of_a_difference_where_both_share_as_much():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "shared", "confounders"), [(50, 0.0, 0), (70, 0.1, 0), (140, 0.3, 8), (185, 0.3, 51)])
+@pytest.mark.parametrize(("n", "shared", "confounders"), [(50, 0.0, 0), (140, 0.3, 8), (185, 0.3, 51)])
 def test_p_of_a_difference_errs_to_the_safe_side(n, shared, confounders):
     """Few donors, no share, many covariates: the jackknife overstates the variance, p is too large and never too small.
 
