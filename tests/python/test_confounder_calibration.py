@@ -215,7 +215,8 @@ def test_planted_shares_are_recovered(n):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "share"), [(70, 0.02), (130, 0.1), (230, 0.3)])
+@pytest.mark.parametrize("n", [70, 130, 230])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
 def test_coverage_of_the_ledgers_intervals(n, share):
     """400 cohorts in which three hidden factors hold .7 of the rest; large shares, and small ones, which are skewed."""
     held = []
