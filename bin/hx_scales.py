@@ -57,15 +57,22 @@ def flip_p(difference: float, replicates: np.ndarray, signs: np.ndarray) -> floa
     return (np.count_nonzero(flipped >= abs(difference) * (1 - 1e-12)) + 1) / (len(signs) + 1)
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, signs: np.ndarray) -> dict[str, float]:
+def paired_difference(first: np.ndarray, second: np.ndarray, signs: np.ndarray, left: float) -> dict[str, float]:
     """Difference of two settings at an equal number of PCs, its jackknife interval and p.
+
+    A group of n / g donors takes n / g of the `left` n dimensions that the covariates leave, which is more than one
+    part in g: its replicate lies as much farther off. The spread of replicates is brought to (N - d) / d times their
+    mean square, the variance of a jackknife that leaves out d of N (Shao & Wu 1989, Ann Stat 17:1176), N = left n.
 
     Args:
         first, second: (1 + groups, PCs) adjusted share for 1, 2, … PCs: all donors, then without each group.
+        left: share of the donors' dimensions that covariates leave, the mean's counted; 1 without covariates.
     """
     m = min(first.shape[1], second.shape[1])
     one, other = first[:, m - 1], second[:, m - 1]
     gap = one - other
+    groups = len(gap) - 1
+    gap[1:] = gap[1:].mean() + np.sqrt((left * groups - 1) / (groups - 1)) * (gap[1:] - gap[1:].mean())
     low, high, error = interval(gap[0], gap[1:])
     numbers = {"components": m, "adjusted_share": one[0], "other_share": other[0], "difference": gap[0]}
     return numbers | {"ci_low": low, "ci_high": high, "se": error, "p": flip_p(gap[0], gap[1:], signs)}
@@ -110,7 +117,8 @@ def comparisons_table(
             claim = claimed(one, other, sizes, primary) if headline else ""
             named = {"tissue_id": one["tissue_id"], "setting": one["setting"], "other": other["setting"]}
             named |= {"differ_in": differ[0], "claim": claim, "n": one["n"]} | {k: one[k] for k in KEY[1:]}
-            found.append(named | paired_difference(*pair, signs[groups]))
+            left = (one["dim"] + 1) / one["n"]
+            found.append(named | paired_difference(*pair, signs[groups], left))
     return pd.DataFrame(found, columns=COMPARISONS)
 
 

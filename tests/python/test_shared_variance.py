@@ -218,12 +218,16 @@ def test_comparisons(two_sizes):
     assert len(rows) == 4 * 8
     assert rows["differ_in"].value_counts().to_dict() == {"size": 16, "encoder": 16}
     replicates = read_arrays(sorted((two_sizes / "out").glob("*jackknife.parquet")), JACKKNIFE)
+    shared = pd.concat(pd.read_csv(path, sep="\t") for path in (two_sizes / "out").glob("*.shared_variance.tsv"))
+    dims = shared.groupby(["setting", "adjusted"])["dim"].min()
     for row in rows.itertuples():
         pair = [replicates[(name, row.direction, row.scaling, row.adjusted)] for name in (row.setting, row.other)]
         assert row.components == min(shares.shape[1] for shares in pair)
         gap = pair[0][:, row.components - 1] - pair[1][:, row.components - 1]
         assert row.difference == pytest.approx(gap[0], rel=1e-7, abs=1e-12)
-        assert row.se == pytest.approx(np.sqrt(19 / 20 * np.sum((gap[1:] - gap[1:].mean()) ** 2)), rel=1e-7)
+        # A jackknife that leaves out d of N (Shao & Wu 1989): a twentieth of the donors, of the dimensions left.
+        out, left = row.n / 20, dims[row.setting, row.adjusted] + 1
+        assert row.se == pytest.approx(np.sqrt((left - out) / out * np.var(gap[1:])), rel=1e-7)
     claims = rows[rows["claim"].notna()].set_index("claim")
     assert claims["setting"].to_dict() == {
         "larger patches explain more": "Lung.1024.retrained.mean",
