@@ -20,17 +20,16 @@ from threadpoolctl import threadpool_limits
 
 import hx_confounder_tables as tables
 import hx_design as design
+from hx_arguments import add_sides
 from hx_cli import DataError, comma_list, command, log, parser, preview
 from hx_confounder_tables import View
 from hx_donors import (
-    PREFIX_HELP,
     Genes,
     common_donors,
     feature_settings,
     named_generator,
     read_annotated,
     read_genes,
-    setting_prefix,
     too_few,
     usable,
 )
@@ -225,11 +224,8 @@ def write_all(
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
-    add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
+    add_sides(arguments)
     add("--cohort", type=Path, required=True, help="cohort.tsv of check_cohort.py, with the covariates")
-    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
-    add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
     add(
         "--confounders", type=comma_list, default="default",
         help="default (age, sex, Hardy scale, centre, ischaemic time, RIN, collection date, genotype PCs), none, "

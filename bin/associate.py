@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
+from hx_arguments import add_design, add_sides
 from hx_association import QQ, SUMMARY, Tested, associate_pairs, summary_numbers
 from hx_association_tables import (
     ASSOCIATIONS,
@@ -38,10 +39,9 @@ from hx_association_tables import (
     top_hits_table,
 )
 from hx_best_pairs import standing
-from hx_cli import comma_list, command, log, parser
+from hx_cli import command, log, parser
 from hx_controls import CONTROLS, Controls, Given, control_list, other_tissue, tissue_strata
 from hx_donors import (
-    PREFIX_HELP,
     Features,
     Genes,
     Side,
@@ -52,7 +52,6 @@ from hx_donors import (
     named_generator,
     read_annotated,
     read_design,
-    setting_prefix,
     side_of,
     too_few,
     usable,
@@ -239,11 +238,8 @@ class Associations:
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
-    add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
-    add("--design", type=Path, help="<tissue_id>.<size>.design.tsv of adjust_confounders.py; none: no covariates")
-    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
-    add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
+    add_sides(arguments)
+    add_design(arguments)
     add("--controls", type=control_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}")
     add(
         "--cohort",

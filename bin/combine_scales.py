@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hx_cli import DataError, Faults, command, log, parser
+from hx_cli import DataError, Faults, command, log, parser, primary_setting
 from hx_donors import named_generator
 from hx_gather import Kind, gather
 from hx_io import write_tsv
@@ -57,12 +57,15 @@ def main(argv: list[str] | None) -> None:
     add = arguments.add_argument
     add("--tables", type=Path, required=True, help="folder of the tables of shared_variance.py, all sizes of a tissue")
     add("--tissue-id", required=True, help="tissue that they are of")
-    add("--primary", default="256,retrained,mean", help="size,encoder,aggregation of the declared analysis")
+    add(
+        "--primary",
+        type=primary_setting,
+        default="256,retrained,mean",
+        help="size,encoder,aggregation of the declared analysis",
+    )
     add("--seed", type=int, default=1, help="seed of the flipped signs")
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    if args.primary.count(",") != 2:
-        arguments.error(f"--primary {args.primary}: size,encoder,aggregation is expected")
     rows = compared_rows(args.tables)
     scales, comparisons = pd.DataFrame(columns=SCALES), pd.DataFrame(columns=COMPARISONS)
     dropped = []

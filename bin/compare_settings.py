@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from hx_cli import DataError, Faults, command, log, parser
+from hx_cli import DataError, Faults, command, log, parser, primary_setting
 from hx_donors import is_primary
 from hx_gather import read_all, typed
 from hx_io import write_tsv
@@ -119,13 +119,18 @@ def main(argv: list[str] | None) -> None:
     add = arguments.add_argument
     add("--results", type=Path, required=True, help="folder with features, expression, models and associations")
     add("--tissue-id", required=True, help="tissue that they are of")
-    add("--primary", default="256,retrained,mean", help="size,encoder,aggregation of the declared analysis")
+    add(
+        "--primary",
+        type=primary_setting,
+        default="256,retrained,mean",
+        help="size,encoder,aggregation of the declared analysis",
+    )
     add("--seed", type=int, default=1, help="seed of the shuffled donors")
     add("--threads", type=int, default=1)
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    if args.primary.count(",") != 2 or args.threads < 1:
-        arguments.error("--primary is size,encoder,aggregation; --threads is at least 1")
+    if args.threads < 1:
+        arguments.error("--threads is at least 1")
     rows = tested_rows(args.results, args.tissue_id, args.primary)
     tables, dropped = {kind: pd.DataFrame(columns=columns) for kind, columns in TABLES.items()}, []
     if len(rows):

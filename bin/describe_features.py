@@ -15,11 +15,11 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
-from hx_candidates import companions, covariates, layer, pathology
+from hx_candidates import companions, covariates, pathology
 from hx_choice import chosen_features, primary_of
-from hx_cli import DataError, comma_list, command, log, parser
+from hx_cli import DataError, comma_list, command, log, parser, primary_setting
 from hx_describe import Candidate
-from hx_donors import PREFIX_HELP, read_annotated, setting_prefix
+from hx_donors import PREFIX_HELP, aggregated, read_annotated, setting_prefix
 from hx_feature_tree import components, factor_shares, structure
 from hx_features import Summary, read_extremes, read_summary
 from hx_gallery import across_sizes, drawn_slides, map_slides, mosaic, pick_patches, pick_slides
@@ -122,7 +122,7 @@ def structure_tables(
 ) -> dict[str, pd.DataFrame]:
     """feature_structure, _clusters, _correlations, _tree, feature_pcs, feature_pc_factors of a setting."""
     part = features[:, (features.var["encoder"] == encoder).to_numpy()]
-    values = layer(part, aggregation)
+    values = aggregated(part, aggregation)
     finite = finite_columns(values)
     names = part.var_names.to_numpy(object)[finite]
     found = structure(values[:, finite], names)
@@ -189,7 +189,7 @@ def main(argv: list[str] | None) -> None:
     add = arguments.add_argument
     add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
     add("--setting-prefix", type=setting_prefix, required=True, help=PREFIX_HELP)
-    add("--primary", required=True, help="size,encoder,aggregation of the declared analysis")
+    add("--primary", type=primary_setting, required=True, help="size,encoder,aggregation of the declared analysis")
     add("--associations", type=Path, help="<tissue_id>.<size>.association_genes.parquet: the best hits")
     add("--describe", type=comma_list, default="", help="names of further features")
     add("--count", type=int, default=12, help="features of the best hits")
@@ -202,8 +202,6 @@ def main(argv: list[str] | None) -> None:
     args = arguments.parse_args(argv)
     if args.count < 1 or args.map_slides < 0:
         arguments.error("--count must be 1 or more, --map-slides 0 or more")
-    if args.primary.count(",") != 2:
-        arguments.error("--primary: size,encoder,aggregation is expected")
     run(args)
 
 

@@ -22,18 +22,17 @@ from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
 import hx_enrich_tables as tables
+from hx_arguments import add_design, add_sides
 from hx_association import Tested, associate_pairs
 from hx_cli import DataError, comma_list, command, log, parser, preview
-from hx_controls import CONTROLS, control_list, shuffled
+from hx_controls import CONTROLS, control_list, shuffled_order
 from hx_donors import (
-    PREFIX_HELP,
     Features,
     common_donors,
     feature_settings,
     is_primary,
     read_annotated,
     read_design,
-    setting_prefix,
     side_of,
     too_few,
     usable,
@@ -129,7 +128,7 @@ class Enrichment:
         if not primary:
             return
         if "shuffle_donors" in args.controls:
-            order = shuffled(args.seed, f"{setting}.shuffle_donors", np.zeros(len(values), np.int64))
+            order = shuffled_order("shuffle_donors", args.seed, setting, np.zeros(len(values), np.int64))
             wrong = standardise(values[order], side.space)
             self._features(head | {"control": "shuffle_donors"}, names, wrong, self._tested(wrong))
         self._primary(setting, names, image, tested, table)
@@ -256,12 +255,9 @@ def count_or_names(text: str) -> int | list[str]:
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
-    add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
-    add("--design", type=Path, help="<tissue_id>.<size>.design.tsv of adjust_confounders.py; none: no covariates")
+    add_sides(arguments)
+    add_design(arguments)
     add("--confounder-genes", type=Path, help="<prefix>.confounder_genes.parquet of adjust_confounders.py")
-    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
-    add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
     add("--gene-sets", type=Path, required=True, help="GMT file, by symbol or Ensembl id")
     add("--bundled-sets", action="store_true", help="nobody asked for --gene-sets: where none fits, go on without")
     add("--marker-sets", type=Path, help="GMT file of cell types: tested first, a family of their own")

@@ -10,6 +10,7 @@ from anndata import AnnData
 from hx_cli import DataError
 from hx_companions import COMPANIONS, TEXTURE
 from hx_describe import Candidate
+from hx_donors import aggregated
 from hx_expression import rank_inverse_normal
 from hx_factors import Factor, factors
 from hx_io import read_table
@@ -30,19 +31,13 @@ def rank_normal(values: np.ndarray) -> np.ndarray:
     return values if len(np.unique(values)) <= LEVELS else rank_inverse_normal(values[None])[0]
 
 
-def layer(features: AnnData, aggregation: str) -> np.ndarray:
-    """(donors, features) float64 of an aggregation; X is the mean, and what a table gives."""
-    values = features.X if aggregation in ("mean", "given") else features.layers[aggregation]
-    return np.asarray(values, dtype=np.float64)
-
-
 def companions(features: AnnData, aggregation: str) -> list[Candidate]:
     """The features of the encoder `texture`, by their labels; [] where it did not run."""
     if "label" not in features.var or TEXTURE not in set(features.var["encoder"]):
         return []
     group_of = {companion.label: companion.group for companion in COMPANIONS}
     own = features[:, (features.var["encoder"] == TEXTURE).to_numpy()]
-    values = layer(own, aggregation)
+    values = aggregated(own, aggregation)
     usable = finite_columns(values)
     usable[usable] = varying_columns(values[:, usable])
     labels = own.var["label"].astype(str).to_numpy()

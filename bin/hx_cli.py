@@ -85,6 +85,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, formatter_class=Formatter, allow_abbrev=False)
 
 
+def primary_setting(text: str) -> str:
+    """<size>,<encoder>,<aggregation> (argparse type)."""
+    if text.count(",") != 2:
+        raise argparse.ArgumentTypeError(f"{text}: size,encoder,aggregation is expected")
+    return text
+
+
 def comma_list(text: str) -> list[str]:
     """'a, b,,c' -> ['a', 'b', 'c'] (argparse type)."""
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -17,7 +17,7 @@ from hx_factors import known_cells, named_for, numbers_of
 from hx_join import MIN_DONORS
 from hx_rows import tissue_rows
 
-CONTROLS = ("shuffle_donors", "shuffle_within", "wrong_tissue")
+SHUFFLE_DONORS, SHUFFLE_WITHIN, WRONG_TISSUE = CONTROLS = ("shuffle_donors", "shuffle_within", "wrong_tissue")
 # What goes with shuffle_within where covariates are adjusted for: the real features and those shuffled within strata,
 # without the adjustment, which takes out what the strata hold.
 UNADJUSTED, UNADJUSTED_WITHIN = "unadjusted", "unadjusted_within"
@@ -76,6 +76,21 @@ def shuffled(seed: int, name: str, stratum: np.ndarray) -> np.ndarray:
     return order
 
 
+def shuffled_order(control: str, seed: int, setting: str, stratum: np.ndarray) -> np.ndarray:
+    """(donors,) order of a setting's features under shuffle_within, or among all donors under shuffle_donors."""
+    return shuffled(seed, f"{setting}.{control}", stratum if control == SHUFFLE_WITHIN else np.zeros_like(stratum))
+
+
+def feature_orders(
+    wanted: list[str], seed: int, setting: str, stratum: np.ndarray, strata: list[str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(control, order of the features' donors) of the setting itself, `none`, and of the shuffled controls wanted."""
+    yield "none", np.arange(len(stratum))
+    for control in (SHUFFLE_DONORS, *([SHUFFLE_WITHIN] if strata else [])):
+        if control in wanted:
+            yield control, shuffled_order(control, seed, setting, stratum)
+
+
 def other_tissue(
     path: Path, expression: AnnData, donors: np.ndarray, design: pd.DataFrame | None, names: tuple[str, str]
 ) -> tuple[AnnData | None, str, Side | None]:
@@ -125,14 +140,13 @@ class Controls:
     def of(self, setting: str, part: Features, side: Side, name: np.ndarray, values: np.ndarray) -> Iterator[Given]:
         """Those of a setting: `part` names its encoder and aggregation, `name` and `values` are what it tests."""
         for control in (control for control in CONTROLS if control in self.wanted):
-            if control == "wrong_tissue":
+            if control == WRONG_TISSUE:
                 yield from self._wrong_tissue(part)
-            elif control == "shuffle_within" and not self.strata:
+            elif control == SHUFFLE_WITHIN and not self.strata:
                 log.warning("%s: no strata of enough donors: %s is left out", setting, control)
             else:
-                within = control == "shuffle_within"
-                stratum = self.stratum if within else np.zeros(len(values), np.int64)
-                order = shuffled(self.seed, f"{setting}.{control}", stratum)
+                within = control == SHUFFLE_WITHIN
+                order = shuffled_order(control, self.seed, setting, self.stratum)
                 told = ";".join(self.strata) if within else ""
                 yield Given(control, side, name, values[order], told)
                 if within and self.unadjusted:
@@ -147,4 +161,4 @@ class Controls:
         found = feature_settings(self.other, side.donors, size, [part.aggregation], self.other_name)
         other = next(other for other in found if other.encoder == part.encoder)
         keep, _, _ = usable(other.values, other.name, "feature", self.other_name, side.space)
-        yield Given("wrong_tissue", side, other.name[keep], other.values[:, keep], tissue)
+        yield Given(WRONG_TISSUE, side, other.name[keep], other.values[:, keep], tissue)

@@ -238,6 +238,12 @@ def side_of(
     return Side(donors, None if design is None else design.loc[donors], space, genes), dropped
 
 
+def aggregated(features: AnnData, aggregation: str) -> np.ndarray:
+    """(donors, features) float64 of an aggregation; X is the mean, and what a table gives."""
+    values = features.X if aggregation in ("mean", "given") else features.layers[aggregation]
+    return np.asarray(values, dtype=np.float64)
+
+
 def feature_settings(
     features: AnnData, donors: np.ndarray, size: str, aggregations: list[str], name: str
 ) -> Iterator[Features]:
@@ -259,10 +265,8 @@ def feature_settings(
     for encoder in sorted(set(table.var["encoder"])):
         part = table[:, (table.var["encoder"] == encoder).to_numpy()]
         for aggregation in aggregations:
-            values = part.X if aggregation in ("mean", "given") else part.layers[aggregation]
-            yield Features(
-                encoder, aggregation, part.var_names.to_numpy(dtype=object), np.asarray(values, dtype=np.float64)
-            )
+            names = part.var_names.to_numpy(dtype=object)
+            yield Features(encoder, aggregation, names, aggregated(part, aggregation))
 
 
 def is_primary(part: Features, size: str, primary: str) -> bool:

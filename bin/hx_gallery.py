@@ -36,6 +36,12 @@ def at_most(table: pd.DataFrame, count: int, a_donor: int) -> pd.DataFrame:
     return kept.assign(rank=range(1, len(kept) + 1))
 
 
+def stacked(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """These columns of all parts that have rows, one below the other."""
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
 def pick_patches(
     extremes: Mapping[str, Extremes], donor_of: Mapping[str, str], features: Sequence[str], size: str
 ) -> pd.DataFrame:
@@ -43,12 +49,12 @@ def pick_patches(
 
     The two highest of each slide hold the highest of the cohort as long as at most two of a donor are shown.
     """
-    parts = [pd.DataFrame(columns=PATCH_COLUMNS)]
+    parts = []
     for column, feature in enumerate(features):
         for side in SIDES:
             found = at_most(candidates(extremes, donor_of, column, side), PATCHES, A_DONOR)
             parts.append(found.assign(feature=feature, panel=side, size=size))
-    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)[PATCH_COLUMNS]
+    return stacked(parts, PATCH_COLUMNS)
 
 
 def across_sizes(
@@ -59,12 +65,12 @@ def across_sizes(
     Args:
         extremes: of the same features of the same network, by size.
     """
-    parts = [pd.DataFrame(columns=PATCH_COLUMNS)]
+    parts = []
     for size, of_size in extremes.items():
         for column, feature in enumerate(features):
             found = at_most(candidates(of_size, donor_of, column, "highest"), PATCHES_A_SIZE, 1)
             parts.append(found.assign(feature=feature, panel="sizes", size=size))
-    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)[PATCH_COLUMNS]
+    return stacked(parts, PATCH_COLUMNS)
 
 
 def pick_slides(values: pd.DataFrame, donor_of: Mapping[str, str]) -> pd.DataFrame:
@@ -73,7 +79,7 @@ def pick_slides(values: pd.DataFrame, donor_of: Mapping[str, str]) -> pd.DataFra
     Args:
         values: of each slide (index sample), a column a feature.
     """
-    parts = [pd.DataFrame(columns=SLIDE_COLUMNS)]
+    parts = []
     for feature in values:
         table = pd.DataFrame({"value": values[feature], "sample": values.index})
         table["donor"] = table["sample"].map(donor_of)
@@ -82,7 +88,7 @@ def pick_slides(values: pd.DataFrame, donor_of: Mapping[str, str]) -> pd.DataFra
             donors = ranked["donor"].nunique()
             found = at_most(ranked, min(SLIDES, donors // 2), 1)
             parts.append(found.assign(feature=feature, panel=side))
-    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)[SLIDE_COLUMNS]
+    return stacked(parts, SLIDE_COLUMNS)
 
 
 def mosaic(values: pd.DataFrame, drawn: Sequence[str], donor_of: Mapping[str, str], most: int) -> pd.DataFrame:
@@ -91,13 +97,13 @@ def mosaic(values: pd.DataFrame, drawn: Sequence[str], donor_of: Mapping[str, st
     Drawn are the slides of the galleries of all features: for any one of them they lie all over its range. Of more than
     `most` slides those at even steps of the ranks are kept, both ends among them.
     """
-    parts = [pd.DataFrame(columns=SLIDE_COLUMNS)]
+    parts = []
     for feature in values:
         table = pd.DataFrame({"value": values.loc[list(drawn), feature], "sample": list(drawn)})
         table = table.sort_values(["value", "sample"]).iloc[even_steps(len(table), most)]
         table = table.assign(donor=table["sample"].map(donor_of), rank=range(1, len(table) + 1))
         parts.append(table.assign(feature=feature, panel="mosaic"))
-    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)[SLIDE_COLUMNS]
+    return stacked(parts, SLIDE_COLUMNS)
 
 
 def even_steps(count: int, most: int) -> np.ndarray:

@@ -4,6 +4,7 @@
 import numpy as np
 import pandas as pd
 
+from hx_camera import set_scores
 from hx_donors import Genes
 from hx_fdr import bh
 from hx_gene_sets import Collection
@@ -20,7 +21,7 @@ MARKER_HITS = [
 
 def scores_without(unit: np.ndarray, markers: Collection, gene: np.ndarray, which: np.ndarray) -> np.ndarray:
     """(donors, pairs) sum of the unit residuals of set which[i] without gene[i], at length 1; unit: (donors, genes)."""
-    scores = np.asarray(markers.members @ np.ascontiguousarray(unit.T))[which].T
+    scores = set_scores(unit, markers.members)[which].T
     scores = scores - unit[:, gene] * _inside(markers, gene, which)
     length = np.sqrt(np.einsum("ij,ij->j", scores, scores))
     return np.divide(scores, length, out=np.zeros_like(scores), where=length > 1e-9)
@@ -37,7 +38,7 @@ def _inside(markers: Collection, gene: np.ndarray, which: np.ndarray) -> np.ndar
 
 def marker_correlations(unit: np.ndarray, markers: Collection) -> np.ndarray:
     """(genes, sets) correlation of each gene with the score of each set's other genes, given the covariates."""
-    scores = np.asarray(markers.members @ np.ascontiguousarray(unit.T))
+    scores = set_scores(unit, markers.members)
     r = unit.T @ scores.T
     inside = markers.members.T.toarray()
     # u'(s - u) and |s - u|^2 of unit u in the set.

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from hx_candidates import layer, rank_normal
+from hx_candidates import rank_normal
 from hx_describe import LEAST_DONORS, LEAST_FOLDS, Candidate, Description, describe, is_technical, sentence
-from hx_donors import named_generator
+from hx_donors import aggregated, named_generator
 from hx_linear import varying_columns
 
 COLUMNS = [
@@ -47,7 +47,7 @@ class Sentences:
 
     def __init__(self, features: AnnData, candidates: list[Candidate], aggregation: str, seed: int):
         self.features, self.candidates, self.seed = features, candidates, seed
-        self.values, self.folds = layer(features, aggregation), features.obs["fold"].to_numpy(int)
+        self.values, self.folds = aggregated(features, aggregation), features.obs["fold"].to_numpy(int)
         self.rows: list[dict] = []
         self.terms: list[tuple] = []
         self.points: list[pd.DataFrame] = []

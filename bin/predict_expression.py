@@ -20,10 +20,10 @@ import pandas as pd
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from hx_cli import DataError, comma_list, command, log, parser, preview
-from hx_controls import CONTROLS, control_list, shuffled, tissue_strata
+from hx_arguments import add_design, add_sides
+from hx_cli import DataError, command, log, parser, preview
+from hx_controls import CONTROLS, control_list, feature_orders, tissue_strata
 from hx_donors import (
-    PREFIX_HELP,
     Features,
     common_donors,
     feature_settings,
@@ -32,7 +32,6 @@ from hx_donors import (
     named_generator,
     read_annotated,
     read_design,
-    setting_prefix,
     side_of,
     too_few,
     usable,
@@ -102,7 +101,7 @@ class Prediction:
         row |= {"aggregation": part.aggregation, "weights": self.features.uns["encoders"][part.encoder]["weights"]}
         row |= {"analysis": "primary" if declared else "exploratory", "features": len(names), "alpha": args.alpha}
         row |= {"covariate_rank": side.space.covariate_rank, **side.numbers()}
-        for control, order in self._orders(setting):
+        for control, order in feature_orders(args.controls, args.seed, setting, self.stratum, self.strata):
             genes = self._predicted(setting, values[order])
             told = {"control": control, "folds": len(set(self.folds)), **summary_numbers(genes, args.alpha)}
             if control == "none":
@@ -115,16 +114,6 @@ class Prediction:
             self.histograms.append(histogram(genes, control))
             message = "%s, control %s: %d of %d genes, median gain %.4f"
             log.info(message, setting, control, told["genes_found"], len(genes), told["delta_r2_median"])
-
-    def _orders(self, setting: str) -> list[tuple[str, np.ndarray]]:
-        """(control, order of the features' donors) of the setting itself and of its controls, as in associate.py."""
-        n, seed = len(self.side.donors), self.args.seed
-        orders = [("none", np.arange(n))]
-        if "shuffle_donors" in self.args.controls:
-            orders.append(("shuffle_donors", shuffled(seed, f"{setting}.shuffle_donors", np.zeros(n, int))))
-        if "shuffle_within" in self.args.controls and self.strata:
-            orders.append(("shuffle_within", shuffled(seed, f"{setting}.shuffle_within", self.stratum)))
-        return orders
 
     def _cross_validated(self, values: np.ndarray, covariates: np.ndarray | None) -> CrossValidated:
         """Named by the tissue alone, inner folds are the same for all its settings and sizes, as the donors allow."""
@@ -236,12 +225,9 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
-    add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
-    add("--design", type=Path, help="<tissue_id>.<size>.design.tsv of adjust_confounders.py; none: no covariates")
+    add_sides(arguments)
+    add_design(arguments)
     add("--cohort", type=Path, required=True, help="rows of cohort.tsv: folds, and strata of shuffle_within")
-    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
-    add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
     told = "wrong_tissue has no rows here"
     add("--controls", type=control_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}; {told}")
     add("--primary", default="256,retrained,mean", help="size,encoder,aggregation of the declared analysis")

@@ -14,7 +14,6 @@ the others; what combine_scales.py compares, nulls and jackknife replicates, is 
 
 import argparse
 import sys
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -24,10 +23,10 @@ import pandas as pd
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from hx_cli import DataError, comma_list, command, log, parser
-from hx_controls import CONTROLS, control_list, shuffled, tissue_strata
+from hx_arguments import add_design, add_sides
+from hx_cli import DataError, command, log, parser
+from hx_controls import CONTROLS, control_list, feature_orders, tissue_strata
 from hx_donors import (
-    PREFIX_HELP,
     Features,
     Genes,
     adjusted_for,
@@ -39,7 +38,6 @@ from hx_donors import (
     read_annotated,
     read_design,
     read_genes,
-    setting_prefix,
     space_of,
     too_few,
     usable,
@@ -172,7 +170,9 @@ class SharedVariance:
         place |= {"aggregation": part.aggregation, "donors": cohort.label, "features": int(keep.sum())}
         place |= {"weights": self.features.uns["encoders"][part.encoder]["weights"], "genes": len(cohort.genes.id)}
         values = part.values[:, keep]
-        for control, order in self._orders(setting, cohort, stratum, strata):
+        # Controls are of all donors alone.
+        wanted, stratum = (args.controls, stratum) if cohort.label == ALL else ([], np.zeros(len(values), int))
+        for control, order in feature_orders(wanted, args.seed, setting, stratum, strata):
             of = standardise(values[order])
             sides = self._rotated({s: scaled(of, s) for s in SCALINGS}, cohort.frames, f"{setting}.{control}")
             if len(sides) < len(cohort.sides) and control == "none":
@@ -184,19 +184,6 @@ class SharedVariance:
             if control == "none" and declared and len(sides) == len(cohort.sides):
                 self.genes = gene_numbers(cohort.genes, cohort.frames, cohort.sides, sides).assign(setting=setting)
         log.info("%s, %s donors: %d PCs above noise", setting, len(cohort.donors), self.rows[-1]["components_parallel"])
-
-    def _orders(
-        self, setting: str, cohort: Cohort, stratum: np.ndarray, strata: list[str]
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """(control, order of the features' donors) of the setting itself and of its controls, as in associate.py."""
-        donors = len(cohort.donors)
-        yield "none", np.arange(donors)
-        if cohort.label != ALL:
-            return
-        if "shuffle_donors" in self.args.controls:
-            yield "shuffle_donors", shuffled(self.args.seed, f"{setting}.shuffle_donors", np.zeros(donors, int))
-        if "shuffle_within" in self.args.controls and strata:
-            yield "shuffle_within", shuffled(self.args.seed, f"{setting}.shuffle_within", stratum)
 
     def _rows(self, cohort: Cohort, place: dict, image: Rotated, declared: bool, compared: bool) -> None:
         """Both directions of a setting in one scaling and frame; nulls and replicates of what is compared."""
@@ -247,11 +234,8 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
-    add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
-    add("--design", type=Path, help="<tissue_id>.<size>.design.tsv of adjust_confounders.py; none: nothing is adjusted")
-    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
-    add("--aggregations", type=comma_list, default="mean,median", help="mean (X) and layers of --features")
+    add_sides(arguments)
+    add_design(arguments)
     told = "wrong_tissue has no rows here"
     add("--controls", type=control_list, default="shuffle_donors", help=f"of {', '.join(CONTROLS)}; {told}")
     add("--cohort", type=Path, help="rows of cohort.tsv: strata of shuffle_within")

@@ -30,7 +30,7 @@ import hx_term_sections
 import hx_top_hits_sections
 import hx_variance_sections
 from hx_association import QQ, SUMMARY
-from hx_cli import Faults, command, log, parser
+from hx_cli import Faults, command, log, parser, primary_setting
 from hx_cohort_report import page_tables
 from hx_gather import gather, listed, read_all, typed
 from hx_io import write_tsv
@@ -151,13 +151,16 @@ def main(argv: list[str] | None) -> None:
     add("--truth", type=Path, help="truth.json of a simulated cohort; needs --features and --expression")
     add("--features", type=Path, help="folder with <tissue_id>.<size>.h5ad")
     add("--expression", type=Path, help="folder with <tissue_id>.expression.h5ad")
-    add("--primary", default="256,retrained,mean", help="size,encoder,aggregation that the verdict speaks of")
+    add(
+        "--primary",
+        type=primary_setting,
+        default="256,retrained,mean",
+        help="size,encoder,aggregation that the verdict speaks of",
+    )
     add("--skipped", type=skipped_stage, nargs="*", default=[], help="'stage: why' of each stage that was left out")
     add("--methods", type=Path, help="assets/methods.toml; without it the report has no methods text")
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    if args.primary.count(",") != 2:
-        arguments.error(f"--primary {args.primary}: size,encoder,aggregation is expected")
     if args.truth and not (args.features and args.expression):
         arguments.error("--truth needs --features and --expression")
 

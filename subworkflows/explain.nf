@@ -47,6 +47,10 @@ workflow EXPLAIN {
         opts.subMap(['aggregations', 'confounders', 'confounder_model', 'adjust_also', 'confounder_pcs', 'seed']) + [primary: primary],
     )
     ch_designs = ADJUST_CONFOUNDERS.out.design
+    // [meta, features, expression, design, table] of the sizes that have room for the model
+    ch_modelled = ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
+        .join(ch_designs)
+        .map { meta, image, genes, table, design -> [meta, image, genes, design, table] }
 
     // [meta, features of the other tissue], [] where there is none of the size.
     ch_wrong = (opts.controls ?: '').tokenize(',').contains('wrong_tissue')
@@ -57,24 +61,13 @@ workflow EXPLAIN {
             .map { _key, meta, path -> [meta, path ?: []] }
         : features.map { meta, _path -> [meta, []] }
     ASSOCIATE(
-        unlessSkipped(
-            'associate',
-            ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
-                .join(ch_designs)
-                .join(ch_wrong)
-                .map { meta, image, genes, table, design, other -> [meta, image, genes, design, table, other] },
-        ),
+        unlessSkipped('associate', ch_modelled.join(ch_wrong)),
         opts.genes ? file(opts.genes) : [],
         opts.subMap(['aggregations', 'controls', 'correction', 'alpha', 'max_permutations', 'seed']) + [primary: primary],
     )
 
     SHARED_VARIANCE(
-        unlessSkipped(
-            'shared_variance',
-            ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
-                .join(ch_designs)
-                .map { meta, image, genes, table, design -> [meta, image, genes, design, table] },
-        ),
+        unlessSkipped('shared_variance', ch_modelled),
         opts.subMap(['aggregations', 'controls', 'seed']) + [primary: primary],
     )
     COMBINE_SCALES(
@@ -114,20 +107,14 @@ workflow EXPLAIN {
     )
 
     PREDICT_EXPRESSION(
-        unlessSkipped(
-            'predict_expression',
-            ch_sides.map { _tissue_id, meta, image, genes, table -> [meta, image, genes, table] }
-                .join(ch_designs)
-                .map { meta, image, genes, table, design -> [meta, image, genes, design, table] },
-        ),
+        unlessSkipped('predict_expression', ch_modelled),
         opts.subMap(['aggregations', 'controls', 'predict_settings', 'alpha', 'seed']) + [primary: primary],
     )
 
     ENRICH(
         unlessSkipped(
             'enrich',
-            ch_sides.map { _tissue_id, meta, image, genes, _table -> [meta, image, genes] }
-                .join(ch_designs)
+            ch_modelled.map { meta, image, genes, design, _table -> [meta, image, genes, design] }
                 .join(ADJUST_CONFOUNDERS.out.genes),
         ),
         gene_sets,

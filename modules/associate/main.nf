@@ -27,7 +27,7 @@ process ASSOCIATE {
         genes ? "--genes ${genes}" : '',
     ].findAll().join(' ')
     """
-    # bin: hx_association.py hx_association_tables.py hx_best_pairs.py hx_cli.py hx_controls.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factor_pcs.py hx_factors.py hx_fdr.py hx_gene_lists.py hx_hidden.py hx_io.py hx_join.py hx_linear.py hx_null.py hx_parallel.py hx_pc_pairs.py hx_pvalue.py hx_robustness.py hx_rows.py hx_scan.py hx_variance.py
+    # bin: hx_arguments.py hx_association.py hx_association_tables.py hx_best_pairs.py hx_cli.py hx_controls.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factor_pcs.py hx_factors.py hx_fdr.py hx_gene_lists.py hx_hidden.py hx_io.py hx_join.py hx_linear.py hx_null.py hx_parallel.py hx_pc_pairs.py hx_pvalue.py hx_robustness.py hx_rows.py hx_scan.py hx_variance.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -32,7 +32,7 @@ process ENRICH {
         settings.gprofiler && kept ? '--gprofiler-cache kept' : '',
     ].findAll().join(' ')
     """
-    # bin: hx_association.py hx_association_tables.py hx_camera.py hx_cli.py hx_controls.py hx_counts.py hx_donors.py hx_enrich.py hx_enrich_lists.py hx_enrich_tables.py hx_enrichment.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_gene_lists.py hx_gene_sets.py hx_genes.py hx_gprofiler.py hx_gsea.py hx_io.py hx_join.py hx_linear.py hx_markers.py hx_null.py hx_pvalue.py hx_robustness.py hx_rows.py hx_scan.py
+    # bin: hx_arguments.py hx_association.py hx_association_tables.py hx_camera.py hx_cli.py hx_controls.py hx_counts.py hx_donors.py hx_enrich.py hx_enrich_lists.py hx_enrich_tables.py hx_enrichment.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_gene_lists.py hx_gene_sets.py hx_genes.py hx_gprofiler.py hx_gsea.py hx_io.py hx_join.py hx_linear.py hx_markers.py hx_null.py hx_pvalue.py hx_robustness.py hx_rows.py hx_scan.py
     enrich.py \\
         --features ${features} \\
         --expression ${expression} \\

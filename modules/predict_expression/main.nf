@@ -20,7 +20,7 @@ process PREDICT_EXPRESSION {
 
     script:
     """
-    # bin: hx_cli.py hx_controls.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_io.py hx_join.py hx_linear.py hx_mixture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_predict_tables.py hx_rows.py hx_variance.py
+    # bin: hx_arguments.py hx_cli.py hx_controls.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_io.py hx_join.py hx_linear.py hx_mixture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_predict_tables.py hx_rows.py hx_variance.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -19,7 +19,7 @@ process SHARED_VARIANCE {
 
     script:
     """
-    # bin: hx_cli.py hx_controls.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_io.py hx_join.py hx_linear.py hx_parallel.py hx_reml.py hx_rows.py hx_shared.py hx_shared_tables.py hx_variance.py
+    # bin: hx_arguments.py hx_cli.py hx_controls.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_io.py hx_join.py hx_linear.py hx_parallel.py hx_reml.py hx_rows.py hx_shared.py hx_shared_tables.py hx_variance.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
