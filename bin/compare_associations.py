@@ -22,15 +22,15 @@ from hx_donors import Side, common_donors, feature_settings, read_annotated, rea
 from hx_io import write_tsv
 from hx_linear import paired_correlations, standardise
 from hx_overlap import OVERLAP, gene_agreement
-from hx_pvalue import PTable
+from hx_pvalue import PTable, detectable_r
 from hx_results import association_rows, prefixes, result_file
-from hx_sharing import sharing
+from hx_sharing import REPLICATED, sharing
 
 STRONGEST = 10_000  # hits of a setting that are looked up
 ACROSS = {"tissues": ("size",), "sizes": ("tissue_id",), "cohorts": ("tissue_id", "size")}
 COLUMNS = [
     *("across", "encoder", "aggregation", "found_in", "looked_up_in", "shared_donors", "n", "dof", "hits", "pairs"),
-    *("pi1", "same_sign", "sign_p", "replicated"),
+    *("detectable_r", "pi1", "same_sign", "sign_p", "replicated"),
     *(f"genes_{name}" for name in OVERLAP),
 ]
 
@@ -149,6 +149,7 @@ def compared(one: Place, other: Place, across: str, alpha: float) -> Iterator[di
             yield {
                 "across": across, "encoder": encoder, "aggregation": aggregation, "found_in": one.label,
                 "looked_up_in": other.label, "shared_donors": shared, "n": n, "dof": dof, "hits": len(mine),
+                "detectable_r": detectable_r(REPLICATED, dof),
                 **sharing(table["r"].to_numpy(), table["r_there"].to_numpy(), table["p_there"].to_numpy()),
                 **genes_in_common(one, other, encoder, aggregation, alpha),
             }  # fmt: skip

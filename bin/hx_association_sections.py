@@ -127,6 +127,7 @@ def _sharing(rows: pd.DataFrame) -> dict:
             "aggregation": named("Aggregation", "Of patches", {}),
             "shared_donors": named("Shared donors", "Donors on both sides", COUNT),
             "pairs": named("Pairs", "Hits looked up", COUNT),
+            "detectable_r": named("Detectable |r|", "There, at 80 % power and p at most .05", RATIO),
             "pi1": named("pi1", "Share of true associations there", RATIO),
             "same_sign": named("Same sign", "Share of pairs", RATIO),
             "sign_p": named("p of sign", "Against one half; takes pairs as independent", SMALL_P),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hx_linear import ResidualSpace, carrying_columns, correlation_tiles, standardise
-from hx_pvalue import PTable, critical_r
+from hx_pvalue import PTable, critical_r, detectable_r
 from hx_scan import Pairs, scan
 
 MOST_VARIABLE = 500  # features
@@ -23,7 +23,7 @@ LEVEL = 0.05  # of the Bonferroni correction
 SHUFFLES = 20
 PUBLISHED, CALIBRATED = "published", "calibrated"
 NUMBERS = [
-    *("dof", "pairs", "critical_r", "hits", "genes_with_hit", "features_with_hit"),
+    *("dof", "pairs", "critical_r", "detectable_r", "hits", "genes_with_hit", "features_with_hit"),
     *("null_hits", "null_hits_residuals", "top_r", "top_r2", "top_nlog10p", "null_top_r2"),
 ]
 
@@ -79,7 +79,15 @@ def both_ways(sides: Sides, generator: np.random.Generator) -> dict[str, tuple[P
         top = found.top_of_rows.take(np.argmax(np.round(np.abs(found.top_of_rows.r), 12), keepdims=True))
         r = float(top.r[0])
         numbers = (
-            *(dof, pairs, cut[name], len(hits.r), len(np.unique(hits.row)), len(np.unique(hits.column))),
+            *(
+                dof,
+                pairs,
+                cut[name],
+                detectable_r(LEVEL / pairs, dof),
+                len(hits.r),
+                len(np.unique(hits.row)),
+                len(np.unique(hits.column)),
+            ),
             *(null[name][:, 0].mean(), as_they_are.mean() if name == PUBLISHED else np.nan),
             *(r, r**2, float(PTable(dof).nlog10p(r)), float(np.median(null[name][:, 1]) ** 2)),
         )

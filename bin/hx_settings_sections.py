@@ -219,6 +219,7 @@ def _published(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
             "n": named("Donors", "Donors tested", COUNT),
             "covariate_rank": named("k", "Rank of the covariates taken out", COUNT),
             "dof": named("dof", "Degrees of freedom of p", COUNT),
+            "detectable_r": named("Detectable |r|", "At 80 % power and the Bonferroni cut over all pairs", RATIO),
             "hits": named("Hits", "Pairs with Bonferroni p at most .05", COUNT),
             "null_hits": named("Shuffled", "Hits with donors shuffled, covariates then taken out", RATIO),
             "null_hits_residuals": named("Study's control", "Hits with residuals permuted as they are", RATIO),

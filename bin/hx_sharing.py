@@ -5,6 +5,7 @@ import numpy as np
 from scipy.stats import binom
 
 LAMBDAS = np.arange(0.05, 0.96, 0.05)
+REPLICATED = 0.05  # largest p elsewhere of what counts as replicated
 FEWEST = 20  # p values; fewer say nothing of their distribution
 
 
@@ -46,5 +47,5 @@ def sharing(r_found: np.ndarray, r_there: np.ndarray, p_there: np.ndarray) -> di
         "pi1": 1 - storey_pi0(p_there),
         "same_sign": float(same.mean()),
         "sign_p": float(min(1.0, 2 * binom.cdf(tail, pairs, 0.5))),
-        "replicated": float((same & (p_there <= 0.05)).mean()),
+        "replicated": float((same & (p_there <= REPLICATED)).mean()),
     }

@@ -82,6 +82,8 @@ def test_tissues(tmp_path):
     row = found.loc[("Lung.256", "Skin.256", "raw")]
     assert row["pairs"] == row["hits"] >= 8 and row["same_sign"] > 0.9 and row["replicated"] > 0.9
     assert row["shared_donors"] == 80 and (row["n"], row["dof"]) == (80, 78)
+    shift = row["detectable_r"] * np.sqrt(79 / (1 - row["detectable_r"] ** 2))
+    assert stats.nct.sf(stats.t.isf(0.025, 78), 78, shift) == pytest.approx(0.8, abs=1e-6)
     row = found.loc[("Lung.256", "Liver.256", "raw")]
     assert row["replicated"] < 0.4
     # Genes that both found, of those that both tested.

@@ -27,10 +27,14 @@ def test_the_published_p_makes_hits_of_nothing():
     found = both_ways(sides(83, 51, 2000, 500)[0], np.random.default_rng(0))
     published, ours = (found[name][1] for name in (PUBLISHED, CALIBRATED))
     assert (published["dof"], ours["dof"]) == (81, 30) and published["pairs"] == 1_000_000
+    for found_by in (published, ours):
+        dof, r = found_by["dof"], found_by["detectable_r"]
+        cut = stats.t.isf(0.025 / 1_000_000, dof)
+        assert stats.nct.sf(cut, dof, r * np.sqrt((dof + 1) / (1 - r**2))) == pytest.approx(0.8, abs=1e-6)
     assert 700 < published["hits"] < 1300 and 700 < published["null_hits"] < 1300
     assert published["null_hits_residuals"] < 1
     assert ours["hits"] <= 1 and ours["null_hits"] < 0.5
-    # statistics.md: the largest r2 of nothing is large; what is found stands out from it or does not.
+    # The largest r2 of nothing is large; what is found stands out from it or does not.
     assert published["top_r2"] > 0.5 and published["null_top_r2"] > 0.5
 
 
