@@ -15,10 +15,10 @@ demo: setup ## simulated cohort from slides to report (results-demo/multiqc_repo
 	@bash setup/demo.sh
 
 test: setup ## unit tests, and the pipeline on the real engine
-	@.venv/bin/python -m pytest -q -m "not slow"
+	@bash setup/tests.sh "not slow"
 
 test-slow: setup ## the tests that take minutes
-	@.venv/bin/python -m pytest -q -m slow
+	@bash setup/tests.sh slow
 
 nf-test: setup ## the module suites (needs nf-test on PATH)
 	@bash setup/nf-test.sh
