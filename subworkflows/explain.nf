@@ -106,8 +106,12 @@ workflow EXPLAIN {
         [primary: primary, seed: opts.seed],
     )
 
+    // Settings of other sizes are predicted on request alone.
     PREDICT_EXPRESSION(
-        unlessSkipped('predict_expression', ch_modelled),
+        unlessSkipped(
+            'predict_expression',
+            ch_modelled.filter { meta, _image, _genes, _design, _table -> opts.predict_settings == 'all' || meta.size == primary.tokenize(',')[0] },
+        ),
         opts.subMap(['aggregations', 'controls', 'predict_settings', 'alpha', 'seed']) + [primary: primary],
     )
 
