@@ -9,6 +9,7 @@ what the feature tracks. Maps: each patch in the colour of its value as PNG, Geo
 
 import argparse
 import base64
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,12 +28,15 @@ from hx_cards import (
     slides_gallery,
 )
 from hx_cli import DataError, comma_list, command, log, parser
+from hx_companions import COMPANIONS
 from hx_donors import PREFIX_HELP, setting_prefix
 from hx_feature_map import file_name, genes_of
+from hx_features import PatchFeatures
 from hx_io import write_tsv
 from hx_join import dropped_table
 from hx_maps import COLUMNS, Maps, feature_values, gene_values, read_slides
 from hx_mqc import escape, section, write_sections
+from hx_patch_pcs import patch_picture, patch_table
 from hx_picture import jpeg, write_png
 from hx_predict_model import Model, read_model
 from hx_rows import read_slides as read_rows
@@ -52,7 +56,9 @@ KINDS = {
     "drawn_slides": ["sample", "donor", "fold", "map"],
     "feature_correlations": ["feature", "other", "r"],
     "feature_tree": ["left", "right", "height"],
+    "feature_pcs": ["donor"],
 }
+PC = re.compile(r"PC\d+")
 NUMBERS = ("rank", "x", "y", "value", "term_value", "rho", "fold", "r", "left", "right", "height")
 
 
@@ -152,9 +158,29 @@ class Drawing:
             ]
         if slides and len(chosen):
             maps.write(values, chosen["encoder"].iloc[0])
+            self._patch_components(slides, chosen["encoder"].iloc[0], maps.scores, donors["donor"])
         for name, kind, why in self.lost:
             log.warning("%s %s: %s", kind, name, why)
         return pd.DataFrame(maps.rows, columns=COLUMNS)
+
+    def _patch_components(
+        self, slides: dict[str, dict[str, PatchFeatures]], encoder: str, scores: dict[str, np.ndarray], donor: pd.Series
+    ) -> None:
+        """Picture and table of the components of the patches that are mapped; none without patches of the encoder."""
+        if not scores:
+            return
+        known = self.tables.get("feature_pcs", pd.DataFrame(columns=["donor"])).set_index("donor")
+        others = {"setting", *(companion.label for companion in COMPANIONS)}
+        covariates = known[[name for name in known if name not in others and not PC.fullmatch(name)]]
+        factors = covariates.apply(pd.to_numeric).reindex(donor[list(scores)]).set_axis(list(scores))
+        table = patch_table(slides, encoder, scores, factors)
+        prefix = self.args.setting_prefix
+        write_tsv(table, self.args.outdir / f"{prefix}.patch_pcs.tsv")
+        picture = patch_picture(table, f"Components of the patches, {encoder} in {prefix}")
+        if picture is not None:
+            write_png(self.args.outdir / "galleries" / "patch_components.png", picture)
+            words = Words("components of the patches", f"{prefix}.{encoder}", "coloured by companions and covariates")
+            self.cards.append((words, picture))
 
     def _genes(self, model: Model) -> list[str]:
         """Genes to map by a model; [] of one that cannot be read patch by patch, unless its genes were asked for."""
@@ -183,7 +209,7 @@ def cards_section(prefix: str, cards: list[tuple[Words, np.ndarray]]) -> dict:
         f"feature_cards_{tissue}",
         f"Features of {escape(tissue)}, {escape(size)}",
         "Highest and lowest slides and patches of the cohort for the features behind the strongest genes, and each "
-        "feature against what it tracks.",
+        "feature against what it tracks. Last, the principal components of the patches of the mapped slides.",
         "Pictures that all come from one donor, or that differ only in colour, would be wrong. All pictures are in "
         "description/.",
         "html",

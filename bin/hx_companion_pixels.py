@@ -4,7 +4,8 @@
 A patch is cut into square tiles of about TILE_PX pixels, the same for all sizes that nest, and everything is measured
 on a tile by itself: sizes share the work, and a patch has the same numbers whatever is read beside it. Tiles are
 brought to about 1 micrometre a pixel, each channel as a share of the slide's own glass, and give counts and sums;
-those of a patch are the sums over its tiles. "Stained" pixels are those that are not white.
+those of a patch are the sums over its tiles, of a large patch over an even sample of them. "Stained" pixels are those
+that are not white.
 """
 
 from typing import NamedTuple
@@ -14,25 +15,25 @@ import numpy as np
 
 from hx_artefacts import STAINS
 from hx_companions import NAMES
-from hx_nuclei import DENSITY, NUCLEI, nucleus_sums
+from hx_nuclei import DENSITY, NUCLEI, nucleus_sums, outlines_and_peaks
 
 TILE_PX = 128
+TILES_A_SIDE = 8  # measured at most: a patch above 1,024 px would cost more than a network's look at it
 WORK_UM = 1.0
 COARSE = 4  # working pixels a side of a coarse one
 CHUNK = 64  # tiles at a time, so that they stay in the processor's cache
 WHITE = 0.9  # of the glass's luminance: what is brighter is empty
 SPACE_CELLS = 4  # empty squares of so many coarse pixels a side are fat or a lumen: 16 um
 LEVELS = 16  # grey levels of the co-occurrence matrices
+RIM = np.ones((3, 3), np.uint8)  # of a nucleus, in working pixels: not cytoplasm yet
 GREY = 0.5  # levels of 256: contrast below it is too little to tell sharp from blurred
 # What stands for that which a patch does not have: the usual, so that lacking it says nothing of its size or colour.
 PINK, TYPICAL_UM2, TYPICAL_ECCENTRICITY = -30.0, 25.0, 0.7
 
 _UNMIX = np.linalg.inv(np.vstack([STAINS, np.cross(*STAINS)]))  # densities (…, 3) @ it: haematoxylin, eosin, rest
-_STAINED = (
-    *("stained", "red", "green", "blue", "saturation", "luminance"),
-    *("red_density", "green_density", "blue_density"),
-)
-_SUMS = (*_STAINED, "space", "fine_edges", "coarse_edges", *NUCLEI)
+_STAINED = ("stained", "saturation", "luminance", "red_density", "green_density", "blue_density")
+_OUTSIDE = ("outside", "red", "green", "blue")  # stained pixels outside nuclei
+_SUMS = (*_STAINED, *_OUTSIDE, "space", "fine_edges", "coarse_edges", *NUCLEI)
 _AT = {name: column for column, name in enumerate(_SUMS)}
 
 
@@ -80,8 +81,13 @@ def measure_patches(
 
 
 def _steps(size: int, side: int) -> np.ndarray:
-    """Corners, x and y, of the tiles of a patch."""
-    x, y = np.meshgrid(np.arange(0, size, side), np.arange(0, size, side))
+    """Corners, x and y, of the tiles of a patch that are measured: all, or TILES_A_SIDE each way at even steps.
+
+    They hang on its size alone, so that a patch has the same numbers whatever is measured beside it.
+    """
+    count = size // side
+    kept = (2 * np.arange(TILES_A_SIDE) + 1) * count // (2 * TILES_A_SIDE) if count > TILES_A_SIDE else np.arange(count)
+    x, y = np.meshgrid(side * kept, side * kept)
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
@@ -91,7 +97,7 @@ def _companions(total: np.ndarray, pairs: np.ndarray, tiles: int, tile: Tiling, 
     pixels = tiles * tile.work**2
     stained = of["stained"] or 1.0
     haematoxylin, eosin, _ = total[[_AT[f"{name}_density"] for name in ("red", "green", "blue")]] / stained @ _UNMIX
-    red, green, blue = (of[name] / stained for name in ("red", "green", "blue"))
+    red, green, blue = (of[name] / (of["outside"] or 1.0) for name in ("red", "green", "blue"))
     space = of["space"] * COARSE**2 / pixels
     # Where nothing is finer than the coarse pixels, light rises evenly: half as much over half the distance.
     fine, coarse = of["fine_edges"] / pixels, of["coarse_edges"] / (pixels / 4)
@@ -102,7 +108,7 @@ def _companions(total: np.ndarray, pairs: np.ndarray, tiles: int, tile: Tiling, 
     return [
         haematoxylin,
         eosin,
-        _hue(red, green, blue) if of["stained"] else PINK,
+        _hue(red, green, blue) if of["outside"] else PINK,
         of["saturation"] / stained / 255,
         of["luminance"] / stained / 255 if of["stained"] else 1.0,
         1 - of["stained"] / pixels,
@@ -146,9 +152,10 @@ def _tile_sums(block: np.ndarray, tiles: np.ndarray, tile: Tiling, glass: np.nda
             cut = block[y : y + tile.side, x : x + tile.side]
             cv2.resize(cut, (tile.work, tile.work), dst=out, interpolation=cv2.INTER_AREA)
         cv2.LUT(pixels.reshape(-1, tile.work, 3), lut, dst=pixels.reshape(-1, tile.work, 3))
-        _sum_colours(pixels, sums[part])
+        dark, peaks = outlines_and_peaks(pixels, tile.um)
+        _sum_colours(pixels, dark, sums[part])
         _sum_structure(pixels, sums[part], pairs[part])
-        sums[part, -len(NUCLEI) :] = nucleus_sums(pixels, tile.um)
+        sums[part, -len(NUCLEI) :] = nucleus_sums(pixels, tile.um, dark, peaks)
     return sums, pairs
 
 
@@ -158,7 +165,8 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(pixels.reshape(n * w, w, 3), cv2.COLOR_RGB2GRAY).reshape(n, w, w)
 
 
-def _sum_colours(pixels: np.ndarray, sums: np.ndarray) -> None:
+def _sum_colours(pixels: np.ndarray, dark: np.ndarray, sums: np.ndarray) -> None:
+    """Sums of the stained pixels, and of those outside nuclei and their blurred rims."""
     n, w = pixels.shape[:2]
     tall = pixels.reshape(n * w, w, 3)
     grey = _grey(pixels)
@@ -166,10 +174,12 @@ def _sum_colours(pixels: np.ndarray, sums: np.ndarray) -> None:
     density = cv2.LUT(tall, DENSITY).reshape(n, w, w, 3)
     stained = cv2.compare(grey.reshape(n * w, w), WHITE * 255, cv2.CMP_LT).reshape(n, w, w)
     for i, mask in enumerate(stained):
-        count = cv2.countNonZero(mask)
-        colour, extinction = cv2.mean(pixels[i], mask)[:3], cv2.mean(density[i], mask)[:3]
+        count, extinction = cv2.countNonZero(mask), cv2.mean(density[i], mask)[:3]
         rest = cv2.mean(cv2.merge([saturation[i], grey[i]]), mask)[:2]
-        sums[i, : len(_STAINED)] = (count, *(count * mean for mean in (*colour, *rest, *extinction)))
+        mask[cv2.dilate(dark[i, :w], RIM) > 0] = 0
+        outside, colour = cv2.countNonZero(mask), cv2.mean(pixels[i], mask)[:3]
+        sums[i, : len(_STAINED)] = (count, *(count * mean for mean in (*rest, *extinction)))
+        sums[i, len(_STAINED) : len(_STAINED) + len(_OUTSIDE)] = (outside, *(outside * mean for mean in colour))
 
 
 def _sum_structure(pixels: np.ndarray, sums: np.ndarray, pairs: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hx_features import Origin
 
 TEXTURE = "texture"
-VERSION = 1  # one more whenever a companion of a patch becomes another number
+VERSION = 2  # one more whenever a companion of a patch becomes another number
 GROUPS = ("stain", "colour", "tissue", "focus", "texture", "nuclei")
 
 
@@ -29,7 +29,7 @@ class Companion(NamedTuple):
 COMPANIONS = (
     Companion("haematoxylin", "haematoxylin density", "", "stain"),
     Companion("eosin", "eosin density", "", "stain"),
-    Companion("hue", "hue", "degrees", "colour"),
+    Companion("hue", "hue outside nuclei", "degrees", "colour"),
     Companion("saturation", "saturation", "", "colour"),
     Companion("luminance", "luminance", "", "colour"),
     Companion("white", "white fraction", "", "tissue"),

@@ -15,9 +15,10 @@ from hx_linear import residual_space, standardise, varying_columns
 
 MOST_TERMS = 3  # a sentence with more is not read
 LEAST_DONORS = 20  # four donors a fold
-LEAST_FOLDS = 3  # a choice within the donors of a fold needs two others
+LEAST_FOLDS = 3  # a choice without the donors of a fold needs two others
+LEFT_OUT = 20  # parts of the donors, each predicted by the others: with five, a fifth of few donors is missed
 PERMUTATIONS = 999
-LEVEL = 0.01  # of the largest |r| over all candidates
+LEVEL = 0.05  # of the largest |r| over all candidates
 LEAST_R2 = 0.1  # held out; what explains less names nothing
 NOTHING = 1e-10  # squared length, of 1, below which a candidate is told by those chosen
 UNEXPLAINED = "unexplained: nothing that was measured predicts it in donors held out"
@@ -98,10 +99,11 @@ def held_out(x: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
 
 def steps_by(errors: np.ndarray) -> int:
-    """Number of steps: the fewest whose error is within one standard error of the least.
+    """Number of steps, at least one: the fewest whose error is within one standard error of the least.
 
     The rule of Breiman et al. (1984, Classification and Regression Trees, section 3.4.3), with the standard error of
-    the paired difference: donors that are hard to predict are so after every step.
+    the paired difference: donors that are hard to predict are so after every step. Whether there is a first term at all
+    is for the permutations to say, which have more power: see describe.
 
     Args:
         errors: (n, steps + 1) squared errors of donors held out.
@@ -109,14 +111,18 @@ def steps_by(errors: np.ndarray) -> int:
     best = int(np.argmin(errors.mean(axis=0)))
     excess = errors - errors[:, [best]]
     limit = excess.std(axis=0, ddof=1) / np.sqrt(len(errors))
-    return int(np.argmax(excess.mean(axis=0) <= limit))
+    return max(1, int(np.argmax(excess.mean(axis=0) <= limit)))
 
 
 def nested_r2(x: np.ndarray, y: np.ndarray, folds: np.ndarray) -> float:
-    """1 - squared error / that of the mean of the other donors; terms and their number are chosen without the fold."""
+    """1 - squared error / that of the mean of the other donors, over LEFT_OUT parts of the donors.
+
+    Terms and their number are chosen without the part; their number by the folds.
+    """
     left = baseline = 0.0
-    for fold in np.unique(folds):
-        train, test = folds != fold, folds == fold
+    parts = np.arange(len(y)) % LEFT_OUT
+    for part in range(min(LEFT_OUT, len(y))):
+        train, test = parts != part, parts == part
         steps = steps_by((y[train, None] - held_out(x[train], y[train], folds[train])) ** 2)
         left += ((y[test] - path(x, y, train, MOST_TERMS)[1][test, steps]) ** 2).sum()
         baseline += ((y[test] - y[train].mean()) ** 2).sum()
@@ -134,8 +140,8 @@ def largest_r_p(x: np.ndarray, y: np.ndarray, orders: np.ndarray) -> float:
 def describe(y: np.ndarray, candidates: list[Candidate], folds: np.ndarray, rng: np.random.Generator) -> Description:
     """What a feature tracks.
 
-    It is explained when the largest |r| over all candidates has a permutation p of at most LEVEL, donors held out want
-    at least one term (steps_by), and at least LEAST_R2 of their variance is predicted.
+    It is explained when the largest |r| over all candidates has a permutation p of at most LEVEL, and at least LEAST_R2
+    of the variance of donors held out is predicted.
 
     Args:
         y: (n,) rank-normal feature. folds: (n,) fold of each donor, at least LEAST_FOLDS different ones.
@@ -149,9 +155,9 @@ def describe(y: np.ndarray, candidates: list[Candidate], folds: np.ndarray, rng:
     x = x[:, where]
     p = largest_r_p(x, y, rng.permuted(np.tile(np.arange(len(y)), (PERMUTATIONS, 1)), axis=1))
     r2 = nested_r2(x, y, folds)
-    steps = steps_by((y[:, None] - held_out(x, y, folds)) ** 2)
-    if p > LEVEL or r2 < LEAST_R2 or not steps:
+    if p > LEVEL or r2 < LEAST_R2:
         return Description([], [], [], r2, p)
+    steps = steps_by((y[:, None] - held_out(x, y, folds)) ** 2)
     order, _ = path(x, y, np.ones(len(y), bool), steps)
     rho = [float(spearmanr(x[:, i], y).statistic) for i in order]
     return Description([int(where[i]) for i in order], rho, partial_r(x[:, order], y), r2, p)

@@ -24,6 +24,8 @@ SPAN = (0.02, 0.98)  # quantiles of the values that the ends of the colours stan
 COVER = 0.8  # of the tissue by a patch's colour
 COMPONENTS = 3
 PALENESS = 0.55  # of the tissue under the colours
+PATCH_RGB = (128, 128, 128)  # of the class of patches in QuPath; each has a colour of its own
+LOWRES_PX = 600  # of the picture in an h5ad file: that of Visium's tissue_lowres_image, which its readers expect
 
 
 class Canvas(NamedTuple):
@@ -164,14 +166,20 @@ def genes_of(model: Model, named: Sequence[str], count: int) -> tuple[list[str],
     return found, lost
 
 
-def geojson(patches: PatchFeatures, values: pd.DataFrame) -> dict[str, object]:
+def geojson(patches: PatchFeatures, values: pd.DataFrame, rgb: np.ndarray) -> dict[str, object]:
     """Patches of a slide for QuPath: a square each in level-0 pixels, its values as measurements.
 
+    Geometry is that of RFC 7946 (closed rings, counterclockwise as numbers), but its numbers are pixels. Properties are
+    those that QuPath 0.4 and later reads and writes: an id that is a UUID, objectType, an object's own color, a
+    classification by name and color, measurements as one object (earlier ones wanted an array).
+
     Args:
-        values: (patches, columns).
+        values: (patches, columns). rgb: uint8 (patches, 3), colours that the squares take.
     """
     side, features = patches.side, []
-    for (x, y), row in zip(patches.coords.tolist(), values.itertuples(index=False, name=None), strict=True):
+    kind = {"name": f"HistoGEx patch {patches.size}", "color": list(PATCH_RGB)}
+    rows = values.itertuples(index=False, name=None)
+    for (x, y), colour, row in zip(patches.coords.tolist(), rgb.tolist(), rows, strict=True):
         ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
         features.append(
             {
@@ -180,6 +188,8 @@ def geojson(patches: PatchFeatures, values: pd.DataFrame) -> dict[str, object]:
                 "geometry": {"type": "Polygon", "coordinates": [ring]},
                 "properties": {
                     "objectType": "detection",
+                    "color": colour,
+                    "classification": kind,
                     "measurements": {name: float(f"{value:.7g}") for name, value in zip(values, row, strict=True)},
                 },
             }
@@ -192,24 +202,27 @@ def annotated(
 ) -> AnnData:
     """Patches of a slide as AnnData: X the values, obsm['spatial'] their centres in level-0 pixels.
 
-    uns['spatial'][sample] holds the picture of the slide, where there is one, in the layout of scanpy and squidpy.
+    uns['spatial'][sample] holds the picture of the slide, where there is one, in the layout of scanpy and squidpy: at
+    most LOWRES_PX long, for a larger one is most of the file.
 
     Args:
         what: of each column of `values`: a feature, a companion, or PREDICTED. scores: (patches, components).
     """
-    x, y = patches.coords.T
+    x, y = patches.coords.astype(np.int32).T
     index = [f"{patches.sample}:{a}:{b}" for a, b in patches.coords.tolist()]
     obs = pd.DataFrame({"sample": patches.sample, "x": x, "y": y}, index=pd.Index(index, name="patch"))
     var = pd.DataFrame({"what": [what[name] for name in values]}, index=pd.Index(list(values), name="value"))
     obs["sample"], var["what"] = obs["sample"].astype("category"), var["what"].astype("category")
     table = AnnData(np.ascontiguousarray(values.to_numpy(np.float32)), obs=obs, var=var)
-    table.obsm["spatial"] = patches.coords + patches.side / 2
+    table.obsm["spatial"] = (patches.coords + patches.side / 2).astype(np.float32)  # exact to 8 million pixels
     table.obsm["X_pca"] = scores.astype(np.float32)
     scales = {"spot_diameter_fullres": float(patches.side)}
     shown = {"scalefactors": scales, "images": {}}
     if picture is not None:
-        shown["images"] = {"lowres": picture.pixels}
-        scales["tissue_lowres_scalef"] = float(1 / max(picture.factor))
+        whole = Canvas(picture.pixels, np.zeros(2), np.array(picture.factor))
+        small = resized(whole, LOWRES_PX) if max(picture.pixels.shape) > LOWRES_PX else whole
+        shown["images"] = {"lowres": small.pixels}
+        scales["tissue_lowres_scalef"] = float(1 / small.factor.max())
     table.uns["spatial"] = {patches.sample: shown}
     return table
 

@@ -28,7 +28,7 @@ from hx_feature_map import (
 )
 from hx_features import PatchFeatures, read_patch_features
 from hx_io import atomic
-from hx_picture import beside, colour_bar, headed, scale_bar, write_png
+from hx_picture import beside, colour_bar, colours, headed, scale_bar, write_png
 from hx_predict_model import Model, donor_hash
 from hx_slide_pictures import MAP_PX, Views
 
@@ -106,26 +106,31 @@ def gene_values(
 
 
 class Maps:
-    """Draws and writes the maps of all slides; `rows` are those of the table of maps."""
+    """Draws and writes the maps of all slides.
+
+    rows: of the table of maps. scores: (patches, components) of each slide, of all slides together.
+    """
 
     def __init__(self, slides: dict[str, dict[str, PatchFeatures]], views: Mapping[str, Views], outdir: Path):
         self.slides, self.views, self.outdir = slides, views, outdir
         self.rows: list[dict] = []
+        self.scores: dict[str, np.ndarray] = {}
 
     def write(self, values: Sequence[Value], encoder: str) -> None:
         """Pictures of every value and of the components of `encoder`; GeoJSON and AnnData of every slide."""
         bounds = [span(list(value.values.values())) for value in values]
         mapped = [sample for sample, of in self.slides.items() if encoder in of]
         scores = patch_components([self.slides[sample][encoder].features for sample in mapped])
+        self.scores = dict(zip(mapped, scores, strict=True))
         ends = [span([own[:, k] for own in scores]) for k in range(scores[0].shape[1])] if scores else []
-        for sample, own in zip(mapped, scores, strict=True):
+        for sample, own in self.scores.items():
             patches = self.slides[sample][encoder]
             canvas = self._canvas(sample, patches)
             for rank, (value, (low, high)) in enumerate(zip(values, bounds, strict=True), 1):
                 if sample in value.values:
                     self._draw(sample, patches, canvas, value, rank, low, high)
             self._components(sample, patches, canvas, own, ends)
-            self._tables(sample, patches, values, own)
+            self._tables(sample, patches, values, bounds, own)
 
     def _canvas(self, sample: str, patches: PatchFeatures) -> Canvas:
         whole = self.views[sample].whole if sample in self.views else None
@@ -180,7 +185,14 @@ class Maps:
             headed(beside(*self._panels(sample, small, *drawn)), title, told),
         )
 
-    def _tables(self, sample: str, patches: PatchFeatures, values: Sequence[Value], scores: np.ndarray) -> None:
+    def _tables(
+        self,
+        sample: str,
+        patches: PatchFeatures,
+        values: Sequence[Value],
+        bounds: Sequence[tuple[float, float]],
+        scores: np.ndarray,
+    ) -> None:
         columns = {value.name: value.values[sample] for value in values if sample in value.values}
         what = {value.name: value.what for value in values}
         if (texture := self.slides[sample].get(TEXTURE)) is not None and len(texture.coords) == len(patches.coords):
@@ -188,8 +200,13 @@ class Maps:
                 columns.setdefault(companion.label, texture.features[:, k])
                 what.setdefault(companion.label, "companion")
         table = pd.DataFrame(columns)
+        # In QuPath the squares look as on the first picture: the value that is first of this slide's.
+        first = next(k for k, value in enumerate(values) if sample in value.values)
+        rgb = colours(values[first].values[sample], *bounds[first])
         with atomic(self.outdir / "maps" / f"{sample}.geojson") as temporary:
-            temporary.write_text(json.dumps(geojson(patches, table), separators=(",", ":"), allow_nan=False) + "\n")
+            temporary.write_text(
+                json.dumps(geojson(patches, table, rgb), separators=(",", ":"), allow_nan=False) + "\n"
+            )
         whole = self.views[sample].whole if sample in self.views else None
         with atomic(self.outdir / "maps" / f"{sample}.h5ad") as temporary:
-            annotated(patches, table, what, scores, whole).write_h5ad(temporary)
+            annotated(patches, table, what, scores, whole).write_h5ad(temporary, compression="gzip")

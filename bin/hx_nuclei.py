@@ -2,9 +2,11 @@
 """Nuclei in small tiles of a slide stained with haematoxylin and eosin, each tile by itself.
 
 Haematoxylin takes red light and eosin hardly any: a nucleus is a peak of the smoothed red density, so that nuclei that
-touch are told apart. One that a tile's edge cuts peaks in one tile alone. Its outline is at half height between the
-surroundings and the darkest that is near, so that a stronger stain makes no larger nucleus; area and eccentricity are
-those of outlines with one peak that no edge cuts. Dark keratin, pigment and the edges of dense fibres count as nuclei.
+touch are told apart. One that a tile's edge cuts peaks in one tile alone. How much darker than its surroundings it must
+be goes with them, so that pale nuclei in a pale slide are found; what it has more of green density tells it from dense
+fibres, which are eosin's. Its outline is at half height between the surroundings and the darkest that is near, so that
+a stronger stain makes no larger nucleus; area and eccentricity are those of outlines with one peak that no edge cuts.
+Dark keratin and pigment count as nuclei.
 """
 
 import cv2
@@ -12,8 +14,12 @@ import numpy as np
 
 SMOOTH_UM, AROUND_UM = 1.2, 25.0  # SD of the smoothing; side of the square of the surroundings
 NEAR_UM, APART_UM = 4.0, 1.5  # reach of a nucleus from its darkest point; reach of a peak
-RED, RED_ABOVE = 0.2, 0.15  # red density of a nucleus at least, and what it has more than its surroundings
-NUCLEUS_UM2 = 10.0  # the least area
+RED = 0.15  # red density of a nucleus at least
+# What it has more than its surroundings: a share of theirs within bounds, the lower one above the grain of a scan.
+ABOVE_SHARE, ABOVE_LEAST, ABOVE_MOST = 0.5, 0.07, 0.15
+# Red over green density of what is added to the surroundings: .9 of haematoxylin, .07 to .25 of eosins (hx_artefacts).
+RED_TO_GREEN = 0.35
+NUCLEUS_UM2 = 8.0  # the least area
 DENSITY = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)  # of a share of the glass of 255
 # Peaks in outlines; pixels of these and their densities; whole outlines with one peak, their areas and eccentricities.
 NUCLEI = (
@@ -22,15 +28,15 @@ NUCLEI = (
 )
 
 
-def nucleus_sums(pixels: np.ndarray, um: float) -> np.ndarray:
+def nucleus_sums(pixels: np.ndarray, um: float, dark: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     """Counts and sums (n, NUCLEI) over the nuclei of each tile. A peak in the outermost pixels is not counted.
 
     Args:
         pixels: uint8 RGB (n, w, w, 3), shares of the glass of 255.
         um: micrometres a pixel.
+        dark, peaks: see outlines_and_peaks.
     """
     n, w = pixels.shape[:2]
-    dark, peaks = _dark_and_peaks(pixels, um)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(dark.reshape(-1, w), connectivity=4)
     labels = labels.ravel()
     large = stats[:, cv2.CC_STAT_AREA] * um**2 >= NUCLEUS_UM2
@@ -56,8 +62,12 @@ def nucleus_sums(pixels: np.ndarray, um: float) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _dark_and_peaks(pixels: np.ndarray, um: float) -> tuple[np.ndarray, np.ndarray]:
-    """Outlines of nuclei and their peaks, uint8 (n, w + 1, w): an empty row between tiles keeps them apart."""
+def outlines_and_peaks(pixels: np.ndarray, um: float) -> tuple[np.ndarray, np.ndarray]:
+    """Outlines of nuclei and their peaks, uint8 (n, w + 1, w): an empty row between tiles keeps them apart.
+
+    Args:
+        pixels, um: see nucleus_sums.
+    """
     n, w = pixels.shape[:2]
     reach = max(1, round(APART_UM / um))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
@@ -65,13 +75,22 @@ def _dark_and_peaks(pixels: np.ndarray, um: float) -> tuple[np.ndarray, np.ndarr
     square = np.ones(near, np.uint8)
     dark, peaks = np.zeros((2, n, w + 1, w), np.uint8)
     for i, tile in enumerate(pixels):
-        red = cv2.GaussianBlur(cv2.LUT(cv2.extractChannel(tile, 0), DENSITY), (0, 0), SMOOTH_UM / um)
-        # Without what is darker than the mean, or nuclei would make their own surroundings.
-        ground = cv2.blur(np.minimum(red, cv2.blur(red, around)), around)
-        half = (ground + cv2.dilate(red, square)) / 2
-        dark[i, :w] = (red > half) & (red > ground + RED_ABOVE) & (red > RED)
+        red, green = (
+            cv2.GaussianBlur(cv2.LUT(cv2.extractChannel(tile, channel), DENSITY), (0, 0), SMOOTH_UM / um)
+            for channel in (0, 1)
+        )
+        ground, more_green = _ground(red, around), green - _ground(green, around)
+        more = red - ground
+        half = (cv2.dilate(red, square) - ground) / 2
+        least = np.clip(ABOVE_SHARE * ground, ABOVE_LEAST, ABOVE_MOST)
+        dark[i, :w] = (more > half) & (more > least) & (red > RED) & (more > RED_TO_GREEN * more_green)
         peaks[i, 1 : w - 1, 1 : w - 1] = (red >= cv2.dilate(red, disc))[1:-1, 1:-1]
     return dark, peaks & dark
+
+
+def _ground(density: np.ndarray, around: tuple[int, int]) -> np.ndarray:
+    """Density of the surroundings of each pixel: without what is above the mean, or nuclei would make their own."""
+    return cv2.blur(np.minimum(density, cv2.blur(density, around)), around)
 
 
 def _eccentricity(owner: np.ndarray, x: np.ndarray, y: np.ndarray, count: int) -> np.ndarray:

@@ -138,6 +138,7 @@ def fitted(picture: np.ndarray, px: int, fill: Sequence[int]) -> tuple[np.ndarra
 
 def sheet(rows: Sequence[Row], px: int, columns: int) -> np.ndarray:
     """Rows of tiles of `px` pixels, each with its scale bar and caption; a row is broken after `columns` tiles."""
+    columns = max(1, min(columns, max(len(row.tiles) for row in rows)))
     cell = px + GAP, px + 2 * SMALL_PX + 8 + GAP
     lines = [-(-max(len(row.tiles), 1) // columns) for row in rows]
     heading = TEXT_PX + 12

@@ -15,6 +15,7 @@ process DRAW_FEATURES {
     tuple val(meta), path('galleries/*.png'), emit: galleries, optional: true
     tuple val(meta), path('maps/*'), emit: maps, optional: true
     path "${meta.id}.feature_maps.tsv", emit: table
+    path "${meta.id}.patch_pcs.tsv", emit: patches, optional: true
     path 'multiqc/*_mqc.json', emit: sections, optional: true
     path "${meta.id}.draw_features.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
@@ -25,7 +26,7 @@ process DRAW_FEATURES {
     def named = (settings.map_genes ?: '').replace("'", "'\\''")
     def with_models = models ? "--models ${models} --map-genes='${named}'" : ''
     """
-    # bin: hx_artefacts.py hx_bands.py hx_cards.py hx_cli.py hx_companions.py hx_donors.py hx_feature_map.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_linear.py hx_maps.py hx_mqc.py hx_overlay.py hx_picture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_slide_pictures.py hx_tissue.py hx_tree_picture.py
+    # bin: hx_artefacts.py hx_bands.py hx_cards.py hx_cli.py hx_companions.py hx_donors.py hx_feature_map.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_linear.py hx_maps.py hx_mqc.py hx_overlay.py hx_patch_pcs.py hx_picture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_slide_pictures.py hx_tissue.py hx_tree_picture.py
     cat > slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE
@@ -44,6 +45,7 @@ process DRAW_FEATURES {
     mkdir galleries maps multiqc
     touch galleries/01.feature.patches.png maps/sample.geojson
     printf 'setting\\tsample\\tname\\n' > ${meta.id}.feature_maps.tsv
+    printf 'slide\\tPC1\\tPC2\\n' > ${meta.id}.patch_pcs.tsv
     echo '{"id": "feature_cards", "plot_type": "html", "data": "stub"}' > multiqc/feature_cards_mqc.json
     printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.draw_features.dropped.tsv
     echo '"DRAW_FEATURES": {python: stub}' > versions.yml

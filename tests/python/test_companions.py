@@ -5,9 +5,7 @@ import colorsys
 import cv2
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
-import hx_draw
 from hx_artefacts import STAINS
 from hx_companion_pixels import PINK, TYPICAL_ECCENTRICITY, TYPICAL_UM2, measure_patches, tiling
 from hx_companions import COMPANIONS, GROUPS, NAMES, ORIGIN, VERSION, feature_labels
@@ -26,15 +24,6 @@ def measure(picture: np.ndarray, fraction: float = 1.0, um: float = 1.0, glass: 
 
 def flat(colour: tuple[int, int, int], side: int = 64) -> np.ndarray:
     return np.full((side, side, 3), colour, np.uint8)
-
-
-def discs(side: int, places: list[tuple], colour: tuple = (90, 60, 140), ground: tuple = (230, 150, 190)) -> np.ndarray:
-    """Ellipses (x, y, half axes a and b, degrees) with soft edges."""
-    large = np.full((8 * side, 8 * side, 3), ground, np.uint8)
-    for x, y, a, b, turn in places:
-        centre, axes = (round(8 * x + 4), round(8 * y + 4)), (round(8 * a), round(8 * b))
-        cv2.ellipse(large, centre, axes, turn, 0, 360, colour, -1)
-    return cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def test_the_table():
@@ -62,6 +51,20 @@ def test_the_table():
 )
 def test_tiles(size, um, expected):
     assert tiling(size, um) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("size", "places"), [(1024, range(8)), (2048, range(1, 16, 2)), (4096, range(2, 32, 4))])
+def test_large_patches_are_measured_on_an_even_sample_of_tiles(size, places):
+    """Noise everywhere, but the measured tiles, which are flat: nothing of the noise is seen, whatever lies beside."""
+    picture = np.random.default_rng(10).integers(0, 200, (size, size, 3), np.uint8)
+    for y in places:
+        for x in places:
+            picture[128 * y : 128 * (y + 1), 128 * x : 128 * (x + 1)] = (200, 90, 150)
+    found, whole = measure(picture), measure(flat((200, 90, 150), 128))
+    assert found == pytest.approx(whole, rel=1e-6)
+    corners, sides = np.array([[0, 0], [0, 0], [size - 512, 0]]), np.array([size, 128, 512])
+    beside = measure_patches(picture, corners, sides, np.ones(3), WHITE, 1.0)
+    np.testing.assert_array_equal(beside[0], np.array(list(found.values()), np.float32))
 
 
 def test_co_occurrence_is_that_of_scikit_image():
@@ -154,89 +157,6 @@ def test_noise_has_numbers():
         assert np.isfinite(list(found.values())).all()
 
 
-def test_nuclei_of_known_size_and_number():
-    rng = np.random.default_rng(6)
-    side, step, half = 512, 20, (4.5, 3.0)
-    grid = np.stack(np.meshgrid(np.arange(10, side, step), np.arange(10, side, step)), -1).reshape(-1, 2)
-    places = [(*(place + rng.uniform(-4, 4, 2)), *half, rng.uniform(0, 180)) for place in grid]
-    found = measure(discs(side, places))
-    # Edges of tiles cut every seventh nucleus: a few are lost, none is counted twice.
-    assert 0.92 * len(places) < found["nuclei"] * side**2 / 1e6 < 1.01 * len(places)
-    assert found["nucleus_area"] == pytest.approx(np.pi * half[0] * half[1], rel=0.15)
-    assert found["nucleus_eccentricity"] == pytest.approx(np.sqrt(1 - (half[1] / half[0]) ** 2), abs=0.05)
-    assert found["nuclear_area_fraction"] == pytest.approx(len(places) * np.pi * half[0] * half[1] / side**2, rel=0.15)
-    dark = -np.log(np.array([90, 60, 140]) / 255) @ np.linalg.inv(np.vstack([STAINS, np.cross(*STAINS)]))
-    assert found["nucleus_haematoxylin"] == pytest.approx(dark[0], rel=0.1)
-
-
-def test_nuclei_that_touch_are_counted_apart():
-    pairs = [(x + d, y, 4, 4, 0) for x in range(16, 128, 32) for y in range(16, 128, 32) for d in (-4, 4)]
-    found = measure(discs(128, pairs))
-    assert found["nuclei"] * 128**2 / 1e6 == pytest.approx(len(pairs), rel=0.05)
-    assert found["nucleus_area"] == pytest.approx(TYPICAL_UM2)  # no outline is of one nucleus
-
-
-def test_a_stronger_stain_makes_no_larger_nucleus():
-    places = [(x, y, 4, 4, 0) for x in range(16, 128, 32) for y in range(16, 128, 32)]
-    pale, dark = (discs(128, places, colour, (230, 150, 190)) for colour in ((150, 100, 170), (60, 40, 110)))
-    pale, dark = measure(pale), measure(dark)
-    assert pale["nuclei"] == dark["nuclei"] and dark["nucleus_haematoxylin"] > 1.5 * pale["nucleus_haematoxylin"]
-    assert dark["nucleus_area"] == pytest.approx(pale["nucleus_area"], rel=0.1)
-
-
-@pytest.fixture(scope="module")
-def drawn() -> dict[str, np.ndarray]:
-    """Companions of the patches of 256 px of drawn slides; nuclei in each and hue of the slide, as they were drawn."""
-    caught: list[np.ndarray] = []
-    box: list[tuple[int, int]] = []
-    ellipses, bounding = hx_draw.ellipses, cv2.boundingRect
-
-    def watched(shape, centres, *rest):
-        caught.append(centres)
-        return ellipses(shape, centres, *rest)
-
-    def bounded(mask):
-        box.append(bounding(mask)[:2])
-        return bounding(mask)
-
-    rng, rows = np.random.default_rng(7), []
-    side, size = 1024, 256
-    corners = np.stack(np.meshgrid(np.arange(0, side, size), np.arange(0, side, size)), -1).reshape(-1, 2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hx_draw, "ellipses", watched)
-        patch.setattr(hx_draw.cv2, "boundingRect", bounded)
-        for seed in range(8):
-            caught.clear()
-            box.clear()
-            density, hue, stain = np.exp(0.4 * rng.normal()), rng.uniform(-2, 2), 1 + 0.06 * rng.normal()
-            spec = SlideSpec(side, density=float(density), hue=hue, stain=stain)
-            image = draw_slide(spec, np.random.default_rng(seed)).image
-            places = (caught[0] + box[0]).astype(int) // size  # nuclei are the first ellipses
-            counts = [(places == corner // size).all(axis=1).sum() for corner in corners]
-            ones = np.ones(len(corners))
-            found = measure_patches(image, corners, (size * ones).astype(int), ones, GLASS, 0.5)
-            rows.append(np.column_stack([found, counts, hue * ones]))
-    table = np.concatenate(rows)
-    table = table[table[:, NAMES.index("white")] < 0.5]
-    return dict(zip((*NAMES, "count", "planted_hue"), table.T, strict=True))
-
-
-def test_nuclei_follow_what_was_drawn(drawn):
-    assert len(drawn["count"]) > 40
-    assert spearmanr(drawn["nuclei"], drawn["count"])[0] >= 0.95
-    assert abs(spearmanr(drawn["nuclei"], drawn["planted_hue"])[0]) < 0.5
-    # Of those that overlap, fewer are seen than were drawn.
-    assert 0.7 < drawn["nuclei"].mean() * 0.128**2 / drawn["count"].mean() < 1.1
-
-
-def test_hue_follows_what_was_drawn(drawn):
-    """Nuclei colour a patch too, so that slides tell more of the eosin's hue than patches do."""
-    assert spearmanr(drawn["hue"], drawn["planted_hue"])[0] <= -0.85  # towards purple
-    planted, slide = np.unique(drawn["planted_hue"], return_inverse=True)
-    means = np.bincount(slide, drawn["hue"]) / np.bincount(slide)
-    assert spearmanr(means, planted)[0] <= -0.95
-
-
 def test_blur_lowers_focus():
     image = draw_slide(SlideSpec(512), np.random.default_rng(1)).image
     sharp, soft, blurred = (measure(cv2.GaussianBlur(image, (0, 0), sd), um=0.5) for sd in (0.1, 2, 5))
@@ -263,12 +183,12 @@ def test_a_patch_is_the_same_in_any_block(sizes, um):
 
 def test_numbers_of_this_version():
     """A change of these numbers makes another encoder: VERSION goes up, or features of two kinds would be mixed."""
-    assert VERSION == 1
+    assert VERSION == 2
     image = draw_slide(SlideSpec(768), np.random.default_rng(9)).image[128:640, 128:640]
     expected = {
         "haematoxylin": 0.450238,
         "eosin": 0.33504,
-        "hue": -42.9094,
+        "hue": -33.9367,
         "saturation": 0.33769,
         "luminance": 0.644921,
         "white": 0.339767,
@@ -279,11 +199,11 @@ def test_numbers_of_this_version():
         "entropy_fine": 4.42638,
         "contrast_coarse": 3.88333,
         "entropy_coarse": 5.24452,
-        "nuclei": 3544.48,
-        "nuclear_area_fraction": 0.142966,
-        "nucleus_area": 23.4138,
-        "nucleus_eccentricity": 0.66615,
-        "nucleus_haematoxylin": 1.39187,
+        "nuclei": 3560.74,
+        "nuclear_area_fraction": 0.144168,
+        "nucleus_area": 23.25,
+        "nucleus_eccentricity": 0.65858,
+        "nucleus_haematoxylin": 1.39404,
     }
     found = measure(image, 0.9, 0.5, GLASS)
     assert found == pytest.approx(expected, rel=1e-3)

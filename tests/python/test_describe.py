@@ -63,6 +63,7 @@ def test_fewest_steps_within_one_standard_error():
     assert steps_by(errors) == 1
     errors[:, 2] -= 0.5
     assert steps_by(errors) == 2
+    assert steps_by(errors[:, ::-1]) == 1  # never none
 
 
 def test_partial_r_is_the_inverse_correlation_matrix():
@@ -74,19 +75,34 @@ def test_partial_r_is_the_inverse_correlation_matrix():
     np.testing.assert_allclose(partial_r(x, y), expected, atol=1e-12)
 
 
-def test_planted_property_is_named_first_and_shuffled_ones_are_unexplained():
-    """200 tables of 100 donors and 40 candidates, of which neighbours correlate by .5; R2 of the planted one is .5."""
+def named_and_unexplained(donors: int, tables: int) -> tuple[int, int]:
+    """Tables of 40 candidates, of which neighbours correlate by .5, and R2 of .5 of the planted one.
+
+    In how many it is named first, and how many shuffled ones are unexplained.
+    """
     first = unexplained = 0
-    for seed in range(200):
+    for seed in range(tables):
         rng = np.random.default_rng(seed)
-        x, planted = blocks(rng), int(rng.integers(40))
-        y = np.sqrt(0.5) * x[:, planted] + np.sqrt(0.5) * rng.standard_normal(100)
-        folds = rng.integers(0, 5, 100)
+        x, planted = blocks(rng, donors), int(rng.integers(40))
+        y = np.sqrt(0.5) * x[:, planted] + np.sqrt(0.5) * rng.standard_normal(donors)
+        folds = rng.integers(0, 5, donors)
         found = describe(y, candidates(x), folds, rng)
         first += found.terms[:1] == [planted]
         unexplained += not describe(rng.permutation(y), candidates(x), folds, rng).terms
-    assert first >= 190
-    assert unexplained >= 190
+    return first, unexplained
+
+
+def test_planted_property_is_named_first_and_shuffled_ones_are_unexplained():
+    first, unexplained = named_and_unexplained(60, 60)
+    assert first >= 57 and unexplained >= 54
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("donors", [40, 100])
+def test_planted_property_is_named_first_in_200_tables(donors):
+    """At 36 donors both shares lie at 95 % over 1,000 tables, and of 200 tables half the time below it."""
+    first, unexplained = named_and_unexplained(donors, 200)
+    assert first >= 190 and unexplained >= 190
 
 
 def test_two_properties_are_both_named_with_their_correlations():

@@ -80,7 +80,7 @@ def test_galleries_maps_and_files(cohort, drawn):
     kinds = {"slides", "patches", "mosaic", "sizes"}
     assert {f"01.raw_0000.{kind}.png" for kind in {*kinds, "scatter"}} < names
     assert {f"02.raw_0001.{kind}.png" for kind in kinds} < names
-    assert "correlations.png" in names
+    assert {"correlations.png", "patch_components.png"} < names
     for sample in samples:
         found = {path.name for path in (tmp_path / "maps").glob(f"{sample}.*")}
         assert found == {
@@ -99,8 +99,23 @@ def test_galleries_maps_and_files(cohort, drawn):
         mean = read_summary(cohort / "summaries" / f"{row.sample}.summary.h5", "64")[1]["raw"].statistics["mean"]
         assert row.mean == pytest.approx(mean[int(row.name[4:])], rel=1e-6)
     section = json.loads((tmp_path / "multiqc" / "feature_cards_Lung_mqc.json").read_text())
-    assert section["parent_id"] == "feature_cards" and section["data"].count("data:image/jpeg;base64,") == 2
+    assert section["parent_id"] == "feature_cards" and section["data"].count("data:image/jpeg;base64,") == 3
     assert losses(tmp_path) == []
+
+
+def test_components_of_the_patches_are_told_without_names(cohort, drawn):
+    """Those of the maps' h5ad files, patch by patch; covariates are those of the slide's donor."""
+    text = (drawn / "Lung.64.patch_pcs.tsv").read_text()
+    donors = read_table(cohort / "tables" / "Lung.64.drawn_slides.tsv").set_index("sample")["donor"]
+    assert not any(name in text for name in (*donors, *donors.index))
+    table = pd.read_csv(drawn / "Lung.64.patch_pcs.tsv", sep="\t")
+    known = pd.read_csv(cohort / "tables" / "Lung.64.feature_pcs.tsv", sep="\t").set_index("donor")
+    for number, sample in enumerate(sorted(mapped(cohort)), 1):
+        own, values = table[table["slide"] == number], anndata.read_h5ad(drawn / "maps" / f"{sample}.h5ad")
+        assert len(own) == len(values)
+        np.testing.assert_allclose(np.sort(own["PC1"]), np.sort(values.obsm["X_pca"][:, 0]), rtol=1e-5, atol=1e-6)
+        assert (own["PC1"].to_numpy() != values.obsm["X_pca"][:, 0]).any()  # in another order
+        assert own["AGE"].to_numpy() == pytest.approx(known.loc[donors[sample], "AGE"])
 
 
 def test_the_same_bytes_whatever_the_threads(cohort, drawn, tmp_path):
@@ -124,7 +139,8 @@ def test_without_slides_maps_are_drawn_from_coordinates_alone(cohort, tmp_path):
     assert losses(tmp_path) == ["no slides: galleries are skipped, maps are drawn from coordinates alone"]
     assert len(list((tmp_path / "maps").glob("*.geojson"))) == 2
     galleries = {path.name for path in (tmp_path / "galleries").iterdir()}
-    assert galleries <= {"01.raw_0000.scatter.png", "02.raw_0001.scatter.png", "correlations.png"}
+    scatters = {"01.raw_0000.scatter.png", "02.raw_0001.scatter.png"}
+    assert galleries <= {*scatters, "correlations.png", "patch_components.png"}
 
 
 def test_without_patch_features_there_is_no_map(cohort, tmp_path):

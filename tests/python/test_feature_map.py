@@ -1,6 +1,8 @@
 """hx_feature_map and hx_picture: values on the tissue, predicted expression patch by patch, files for other tools."""
 
 import json
+import uuid
+from itertools import pairwise
 
 import anndata
 import numpy as np
@@ -168,14 +170,48 @@ def test_feature_by_another_name_cannot_be_mapped():
 def test_geojson_is_a_square_a_patch(region):
     patches, _, _ = region
     values = pd.DataFrame({"raw_0000": patches.features[:, 0]})
-    found = json.loads(json.dumps(geojson(patches, values)))
+    rgb = colours(patches.features[:, 0], 0, 1)
+    found = json.loads(json.dumps(geojson(patches, values, rgb)))
     assert len(found["features"]) == len(patches.coords)
     first = found["features"][0]
     x, y = patches.coords[0].tolist()
     assert first["geometry"]["coordinates"] == [[[x, y], [x + 64, y], [x + 64, y + 64], [x, y + 64], [x, y]]]
     assert first["properties"]["measurements"]["raw_0000"] == pytest.approx(float(patches.features[0, 0]), rel=1e-6)
+    assert first["properties"]["color"] == rgb[0].tolist()
     assert len({feature["id"] for feature in found["features"]}) == len(patches.coords)
-    assert geojson(patches, values) == geojson(patches, values)
+    assert geojson(patches, values, rgb) == geojson(patches, values, rgb)
+
+
+def check_geojson(found: dict) -> None:
+    """The form of RFC 7946 (sections 3.1.6, 3.2, 3.3 and 4) and the properties that QuPath 0.4 and later reads."""
+    assert set(found) == {"type", "features"} and found["type"] == "FeatureCollection"
+    for feature in found["features"]:
+        assert set(feature) == {"type", "id", "geometry", "properties"} and feature["type"] == "Feature"
+        geometry, properties = feature["geometry"], feature["properties"]
+        assert set(geometry) == {"type", "coordinates"} and geometry["type"] == "Polygon"
+        for ring in geometry["coordinates"]:
+            assert len(ring) >= 4 and ring[0] == ring[-1]
+            assert all(len(place) == 2 and all(isinstance(value, int | float) for value in place) for place in ring)
+        area = sum(a * d - c * b for (a, b), (c, d) in pairwise(geometry["coordinates"][0]))
+        assert area > 0  # the exterior ring is counterclockwise
+        assert str(uuid.UUID(feature["id"])) == feature["id"]
+        assert properties["objectType"] in {"annotation", "detection", "tile", "cell"}
+        assert set(properties["classification"]) == {"name", "color"} and properties["classification"]["name"]
+        for rgb in (properties["color"], properties["classification"]["color"]):
+            assert len(rgb) == 3 and all(isinstance(value, int) and 0 <= value <= 255 for value in rgb)
+        # One object of names and numbers: an array of pairs is what was read before 0.4.
+        assert isinstance(properties["measurements"], dict)
+        assert all(isinstance(value, float) and np.isfinite(value) for value in properties["measurements"].values())
+
+
+def test_geojson_has_the_form_of_its_standard_and_of_qupath(region):
+    patches, _, _ = region
+    values = pd.DataFrame({"raw_0000": patches.features[:, 0], "eosin density": patches.features[:, 1]})
+    found = json.loads(json.dumps(geojson(patches, values, colours(values["raw_0000"], 0, 1)), allow_nan=False))
+    check_geojson(found)
+    found["features"][3]["geometry"]["coordinates"][0].reverse()
+    with pytest.raises(AssertionError):
+        check_geojson(found)
 
 
 def test_anndata_has_centres_values_and_picture(region, tmp_path):
@@ -193,8 +229,25 @@ def test_anndata_has_centres_values_and_picture(region, tmp_path):
     shown = found.uns["spatial"]["S"]
     assert shown["scalefactors"]["tissue_lowres_scalef"] == 0.25
     assert shown["images"]["lowres"].shape == (256, 256, 3)
+    assert found.obsm["spatial"].dtype == np.float32 and found.obs["x"].dtype == np.int32
     bare = annotated(patches, values, {"raw_0000": "feature", "SFTPA1": PREDICTED}, scores, None)
     assert bare.uns["spatial"]["S"]["images"] == {}
+
+
+def test_a_large_picture_is_made_smaller_and_stays_registered(region, tmp_path):
+    patches, picture, _ = region
+    values, scores = pd.DataFrame({"raw_0000": patches.features[:, 0]}), patch_components([patches.features])[0]
+    found = annotated(patches, values, {"raw_0000": "feature"}, scores, Overview(picture, (1.0, 1.0)))
+    shown = found.uns["spatial"]["S"]
+    small, scale = shown["images"]["lowres"], shown["scalefactors"]["tissue_lowres_scalef"]
+    assert max(small.shape) == 600 and scale == pytest.approx(600 / 1024)
+    x, y = (found.obsm["spatial"] * scale).astype(int).T
+    assert small[y, x].mean() < small.mean()  # patches lie on tissue, which is darker than glass
+    with_picture, without = tmp_path / "a.h5ad", tmp_path / "b.h5ad"
+    found.write_h5ad(with_picture, compression="gzip")
+    del found.uns["spatial"]
+    found.write_h5ad(without, compression="gzip")
+    assert with_picture.stat().st_size - without.stat().st_size < 3 * 600 * 600
 
 
 def test_components_of_all_slides_together():
