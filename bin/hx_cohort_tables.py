@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import hx_cohort_model as model
+from hx_build import LENGTHS
 from hx_cohort_model import PROPERTIES, stream
 from hx_draw import LOBULE_PX
 
@@ -72,6 +73,25 @@ def vcf(snps: pd.DataFrame, dosage: np.ndarray, donors: Sequence[str], missing: 
     for (chrom, pos, name, ref, alt), row in zip(keys, calls.tolist(), strict=True):
         lines.append("\t".join([f"chr{chrom}", str(pos), name, ref, alt, ".", "PASS", ".", "GT", *row]))
     return "\n".join(lines) + "\n"
+
+
+def gene_positions(genes: pd.DataFrame, snps: pd.DataFrame) -> str:
+    """Positions of the genes (gene, chrom, start, end, strand; GRCh38), the same in every simulated cohort.
+
+    A gene that has a SNP of its own lies within 100,000 bases of it, the others anywhere on the autosomes.
+    """
+    rng, n = stream(0, "positions"), len(genes)
+    own = snps[snps["gene"] != ""].drop_duplicates("gene").set_index("gene")[["chrom", "pos"]]
+    chrom = rng.integers(1, 23, n)
+    length = np.array([LENGTHS["GRCh38"][str(number)] for number in chrom])
+    start = (1_000_000 + rng.random(n) * (length - 2_000_000)).astype(int)
+    near, size = rng.integers(-80_000, 40_000, n), rng.integers(2_000, 40_000, n)
+    rows = []
+    for k, (gene, strand) in enumerate(zip(genes["gene"], rng.choice(["+", "-"], n), strict=True)):
+        place, first = (own["chrom"][gene], own["pos"][gene] + near[k]) if gene in own.index else (chrom[k], start[k])
+        rows.append((gene, f"chr{place}", first, first + size[k], strand))
+    table = pd.DataFrame(rows, columns=["gene", "chrom", "start", "end", "strand"])
+    return "# genome-build GRCh38, positions of genes that do not exist\n" + tab_separated(table)
 
 
 def subject_phenotypes(donors: Sequence[str], no_hardy: Iterable[str], seed: int) -> pd.DataFrame:

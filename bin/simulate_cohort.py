@@ -2,9 +2,9 @@
 """Simulate a cohort with planted truth: H&E-like slides and the tables of a GTEx download.
 
 Writes samplesheet.csv, slides/<sample>.tif, gene_tpm.gct.gz, sample_attributes.txt, subject_phenotypes.txt,
-genotypes.vcf.gz, gene_sets.gmt, pathology.csv and truth.json. The model, its effect sizes and what the modes mean stand
-in hx_cohort_model.py, the drawing in hx_draw.py. Every tissue has --donors sound pieces; what a cohort loses (a blank
-slide, a truncated one, a slide without RNA, RNA without a slide) belongs to four further donors.
+genotypes.vcf.gz, gene_positions.tsv, gene_sets.gmt, pathology.csv and truth.json. The model, its effect sizes and what
+the modes mean stand in hx_cohort_model.py, the drawing in hx_draw.py. Every tissue has --donors sound pieces; what a
+cohort loses (a blank slide, a truncated one, a slide without RNA, RNA without a slide) belongs to four further donors.
 """
 
 import gzip
@@ -215,6 +215,7 @@ def main(argv: list[str] | None) -> None:
         "sample_attributes.txt": tables.tab_separated(tables.sample_attributes(rna, ids, args.seed)),
         "subject_phenotypes.txt": tables.tab_separated(subjects),
         "genotypes.vcf.gz": tables.vcf(cohort.snps, cohort.dosage, ids, missing),
+        "gene_positions.tsv": tables.gene_positions(cohort.genes, cohort.snps),
         "gene_sets.gmt": tables.gmt(cohort.genes, args.seed),
         "pathology.csv": tables.comma_separated(tables.pathology(slides, subjects, args.seed)),
     }

@@ -14,11 +14,13 @@ import pytest
 from hx_cohort_model import PROPERTIES
 from hx_io import read_table
 from hx_join import ID_PATTERN, match_expression, one_rna_per_donor
+from hx_positions import read_positions
 from hx_pyramid import pyramid, write_pyramid
 from simulate_cohort import main
 
 DONORS, PX = 6, 512
 TABLES = [
+    "gene_positions.tsv",
     "gene_sets.gmt",
     "gene_tpm.gct.gz",
     "genotypes.vcf.gz",
@@ -248,6 +250,21 @@ def test_genotypes_are_a_vcf_of_the_donors(cohort, truth):
     calls = [call for row in rows for call in row[9:]]
     assert set(calls) == {"0/0", "0/1", "1/1", "./."}
     assert 0 < calls.count("./.") / len(calls) < 0.02
+
+
+def test_genes_with_a_snp_of_their_own_lie_near_it(cohort, expression, truth):
+    positions = read_positions(cohort / "gene_positions.tsv")
+    assert positions.attrs["build"] == "GRCh38"
+    assert sorted(positions["gene"]) == sorted(expression.index)
+    by_gene = positions.set_index("gene")
+    own = [snp for snp in truth["snps"] if snp["gene"]]
+    assert len(own) == 6
+    for snp in own:
+        chrom, pos = snp["id"].split("_")[:2]
+        place = by_gene.loc[snp["gene"]]
+        assert f"chr{place['chrom']}" == chrom
+        assert max(abs(place["start"] - int(pos)), abs(place["end"] - int(pos))) <= 100_000
+    assert positions["chrom"].nunique() == 22
 
 
 def test_gene_sets_hold_the_modules_and_random_sets(cohort, expression, truth):
