@@ -8,6 +8,7 @@ include { COHORT       } from './subworkflows/cohort.nf'
 include { SLIDES       } from './subworkflows/slides.nf'
 include { FEATURES     } from './subworkflows/features.nf'
 include { EXPLAIN      } from './subworkflows/explain.nf'
+include { GENETICS; GENOTYPES } from './subworkflows/genetics.nf'
 include { DESCRIBE     } from './subworkflows/describe.nf'
 include { REPORT       } from './subworkflows/report.nf'
 include { PREDICT      } from './subworkflows/predict.nf'
@@ -36,16 +37,17 @@ workflow {
     }
     else {
         COHORT(opts)
+        GENOTYPES(COHORT.out.donors, COHORT.out.genotypes, COHORT.out.positions, opts)
 
         ch_summaries = channel.empty()
         ch_status = channel.value([])
         ch_splits = channel.empty()
         ch_grids = channel.empty()
         ch_encoders = channel.empty()
-        ch_tables = channel.empty()
+        ch_tables = GENOTYPES.out.tables
         ch_sheets = channel.empty()
-        ch_losses = COHORT.out.losses
-        ch_versions = COHORT.out.versions
+        ch_losses = COHORT.out.losses.mix(GENOTYPES.out.losses)
+        ch_versions = COHORT.out.versions.mix(GENOTYPES.out.versions)
         if (!opts.features) {
             SLIDES(COHORT.out.sheet, COHORT.out.slides, opts)
             ch_summaries = SLIDES.out.summaries
@@ -60,10 +62,11 @@ workflow {
         }
 
         FEATURES(ch_summaries, ch_status, ch_splits, COHORT.out.donors, COHORT.out.expression, opts)
-        EXPLAIN(FEATURES.out.features, FEATURES.out.expression, COHORT.out.donors, COHORT.out.gene_sets, opts)
-        ch_tables = ch_tables.mix(FEATURES.out.tables, EXPLAIN.out.tables)
-        ch_losses = ch_losses.mix(FEATURES.out.losses, EXPLAIN.out.losses)
-        ch_versions = ch_versions.mix(FEATURES.out.versions, EXPLAIN.out.versions)
+        EXPLAIN(FEATURES.out.features, FEATURES.out.expression, GENOTYPES.out.donors, COHORT.out.gene_sets, opts)
+        GENETICS(EXPLAIN.out.modelled, GENOTYPES.out.genotypes, COHORT.out.positions, opts)
+        ch_tables = ch_tables.mix(FEATURES.out.tables, EXPLAIN.out.tables, GENETICS.out.tables)
+        ch_losses = ch_losses.mix(FEATURES.out.losses, EXPLAIN.out.losses, GENETICS.out.losses)
+        ch_versions = ch_versions.mix(FEATURES.out.versions, EXPLAIN.out.versions, GENETICS.out.versions)
         if (!skippedStages(opts).containsKey('describe_features')) {
             DESCRIBE(
                 FEATURES.out.features, EXPLAIN.out.genes, EXPLAIN.out.models, ch_summaries, ch_grids, ch_encoders,

@@ -62,7 +62,10 @@ def from_summaries(folder: Path, cohort: pd.DataFrame, size: str) -> Donors:
     found, lost = read_summaries(folder, samples, size)
     if not found:
         sought = f"{len(samples)} slides: {preview(samples, 3)}"
-        raise DataError(f"{folder}: no features at {size_text(size)} of any of {sought}: name the sizes that were extracted in --patch_sizes")
+        raise DataError(
+            f"{folder}: no features at {size_text(size)} of any of {sought}: "
+            "name the sizes that were extracted in --patch_sizes"
+        )
     dropped = [(sample, "slide", reason) for sample, reason in lost.items()]
     widths, origins = {}, {}
     for encoders in found.values():

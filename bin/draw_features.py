@@ -29,10 +29,11 @@ from hx_cards import (
 )
 from hx_cli import DataError, comma_list, command, log, parser
 from hx_companions import COMPANIONS
+from hx_disclosure import INTERNAL, Disclosure, add_arguments, read_pseudonyms
 from hx_donors import PREFIX_HELP, setting_prefix
 from hx_feature_map import file_name, genes_of
 from hx_features import PatchFeatures
-from hx_io import write_tsv
+from hx_io import read_names, write_tsv
 from hx_join import dropped_table
 from hx_maps import COLUMNS, Maps, feature_values, gene_values, read_slides
 from hx_mqc import escape, section, write_sections
@@ -76,6 +77,14 @@ def read_tables(folder: Path, prefix: str) -> dict[str, pd.DataFrame]:
     return tables
 
 
+def disclosure_of(args: argparse.Namespace, tables: dict[str, pd.DataFrame]) -> Disclosure:
+    """What the pictures may show; donors are numbered among all of --donors, so that a number is the same in a run."""
+    drawn = tables.get("drawn_slides", pd.DataFrame(columns=KINDS["drawn_slides"]))
+    donors = {*drawn["donor"], *(read_names(args.donors) if args.donors else ())}
+    samples = dict(zip(drawn["sample"], drawn["donor"], strict=True))
+    return Disclosure(args.disclosure, donors, samples, read_pseudonyms(args.pseudonyms, drawn["donor"]))
+
+
 class Drawing:
     """Draws the features of a tissue and size; `cards` are pictures for the report, `lost` what could not be drawn."""
 
@@ -84,6 +93,7 @@ class Drawing:
         self.size = args.setting_prefix.rsplit(".", 1)[1]
         self.cards: list[tuple[Words, np.ndarray]] = []
         self.lost: list[tuple[str, str, str]] = []
+        self.disclosure = disclosure_of(args, tables)
 
     def run(self) -> pd.DataFrame:
         """Draw all; the table of maps."""
@@ -119,13 +129,13 @@ class Drawing:
             words = Words(
                 f"{feature}, {row['label']}" if row.get("label") else feature, row["setting"], row["sentence"]
             )
-            made = {"scatter": scatter_of(points, row)}
+            made = {"scatter": scatter_of(points, row, self.disclosure)}
             if views:
                 made |= {
-                    "slides": slides_gallery(views, slides, feature),
-                    "patches": patches_gallery(views, patches, feature),
-                    "mosaic": mosaic_gallery(views, slides, feature),
-                    "sizes": sizes_gallery(views, patches, feature, self.args.sizes),
+                    "slides": slides_gallery(views, slides, feature, self.disclosure),
+                    "patches": patches_gallery(views, patches, feature, self.disclosure),
+                    "mosaic": mosaic_gallery(views, slides, feature, self.disclosure),
+                    "sizes": sizes_gallery(views, patches, feature, self.args.sizes, self.disclosure),
                 }
             for name, picture in made.items():
                 if picture is not None:
@@ -176,7 +186,9 @@ class Drawing:
         table = patch_table(slides, encoder, scores, factors)
         prefix = self.args.setting_prefix
         write_tsv(table, self.args.outdir / f"{prefix}.patch_pcs.tsv")
-        picture = patch_picture(table, f"Components of the patches, {encoder} in {prefix}")
+        # A slide's colour in a panel of a covariate would be its donor's value.
+        shown = table.drop(columns=[str(name) for name in covariates]) if self.disclosure.shareable else table
+        picture = patch_picture(shown, f"Components of the patches, {encoder} in {prefix}")
         if picture is not None:
             write_png(self.args.outdir / "galleries" / "patch_components.png", picture)
             words = Words("components of the patches", f"{prefix}.{encoder}", "coloured by companions and covariates")
@@ -233,10 +245,14 @@ def main(argv: list[str] | None) -> None:
     add("--map-genes", type=comma_list, default="", help=f"ids or symbols; none: the {GENES} best predicted")
     add("--sizes", type=size_names, default=[], help="all patch sizes of the run, 128,256,…")
     add("--threads", type=int, default=1, help="slides read at a time")
+    add_arguments(arguments)
+    add("--donors", type=Path, help="donors of the whole run, a line each: pseudonyms are numbered among them")
     add("--outdir", type=Path, default=Path("."), help="where to write")
     args = arguments.parse_args(argv)
     if args.threads < 1:
         arguments.error("--threads must be 1 or more")
+    if args.pseudonyms and args.disclosure == INTERNAL:
+        arguments.error("--pseudonyms are of what is shareable: add --disclosure shareable")
     cv2.setNumThreads(1)
     drawing = Drawing(args, read_tables(args.tables, args.setting_prefix))
     maps = drawing.run()
@@ -244,7 +260,8 @@ def main(argv: list[str] | None) -> None:
     write_tsv(maps, args.outdir / f"{args.setting_prefix}.feature_maps.tsv")
     write_tsv(dropped_table(drawing.lost, STAGE), args.outdir / f"{args.setting_prefix}.draw_features.dropped.tsv")
     if drawing.cards:
-        write_sections([cards_section(args.setting_prefix, drawing.cards)], args.outdir / "multiqc")
+        cards = cards_section(args.setting_prefix, drawing.cards)
+        write_sections([cards], args.outdir / "multiqc", drawing.disclosure)
 
 
 if __name__ == "__main__":

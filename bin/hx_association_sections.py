@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, SMALL_P, table
+from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import EFFECT, adjustment, named
 
 TABLES = {
@@ -68,7 +68,7 @@ def _controls(rows: pd.DataFrame) -> dict:
         {
             "real": named("Features of", "real: each donor's own", {}),
             "strata": named("Strata, or tissue", "Within what donors were shuffled, or the other tissue", {}),
-            "n": named("Donors", "Donors tested", COUNT),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "share_p05": named("p < .05", "Share of all pairs", RATIO),
             "lambda_gc": named("Lambda", "Median chi-square of p over its expectation", RATIO),
             "hits": named("Hits", "Pairs that the correction passes", COUNT),
@@ -125,7 +125,7 @@ def _sharing(rows: pd.DataFrame) -> dict:
             "looked_up_in": named("Looked up in", "Tissue and size, or cohort, of the second side", {}),
             "encoder": named("Encoder", "Of the same weights on both sides", {}),
             "aggregation": named("Aggregation", "Of patches", {}),
-            "shared_donors": named("Shared donors", "Donors on both sides", COUNT),
+            "shared_donors": named("Shared donors", "Donors on both sides", PEOPLE),
             "pairs": named("Pairs", "Hits looked up", COUNT),
             "detectable_r": named("Detectable |r|", "There, at 80 % power and p at most .05", RATIO),
             "pi1": named("pi1", "Share of true associations there", RATIO),

@@ -4,6 +4,7 @@
 import numpy as np
 import pandas as pd
 
+from hx_bins import LEAST_IN_BIN, bins_of
 from hx_design import Term
 from hx_directions import Block, fit
 from hx_factor_tests import f_p
@@ -12,7 +13,6 @@ from hx_splines import natural_spline
 from hx_variance import principal
 
 BINS = 20
-LEAST_IN_BIN = 5  # donors: no point of a plot is one donor
 POINTS = ["plot", "label", "n", "x", "mean", "sd", "line", "spline"]
 
 
@@ -110,15 +110,7 @@ def binned(plot: str, label: str, x: np.ndarray, y: np.ndarray, line: np.ndarray
 
     Equal x stay together.
     """
-    bins = max(1, min(BINS, len(x) // LEAST_IN_BIN))
-    edges = np.unique(np.quantile(x, np.arange(1, bins) / bins))
-    place = np.searchsorted(edges, x, side="left")
-    joined, held = np.zeros(len(edges) + 1, dtype=int), 0
-    for i, count in enumerate(np.bincount(place, minlength=len(edges) + 1)):
-        joined[i], held = joined[max(i - 1, 0)] + (held >= LEAST_IN_BIN), count + held * (held < LEAST_IN_BIN)
-    if held < LEAST_IN_BIN:
-        joined = np.minimum(joined, max(joined[-1] - 1, 0))
-    table = pd.DataFrame({"bin": joined[place], "x": x, "y": y, "line": line, "spline": spline})
+    table = pd.DataFrame({"bin": bins_of(x, BINS), "x": x, "y": y, "line": line, "spline": spline})
     out = table.groupby("bin", sort=True).agg(
         n=("x", "size"), x=("x", "mean"), mean=("y", "mean"), sd=("y", "std"), line=("line", "mean"),
         spline=("spline", "mean"),

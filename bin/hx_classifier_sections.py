@@ -6,7 +6,7 @@ from itertools import cycle
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, escape, lines, section, table, text
+from hx_mqc import COUNT, PEOPLE, RATIO, escape, lines, section, table, text
 from hx_sections import COLOURS, named
 from hx_sizes import size_text, size_value
 
@@ -77,8 +77,8 @@ def _scores(rows: pd.DataFrame) -> dict:
         "chance": named("By chance", "Share of the commonest tissue", RATIO),
         "macro_f1": named("Macro F1", "Mean over tissues", RATIO),
         "ece": named("ECE", "Expected calibration error, 15 bins", RATIO),
-        "train_donors": named("Training donors", "", COUNT),
-        "validation_donors": named("Validation donors", "", COUNT),
+        "train_donors": named("Training donors", "", PEOPLE),
+        "validation_donors": named("Validation donors", "", PEOPLE),
         "train_patches": named("Training patches", "", COUNT),
         "epoch": named("Epoch kept", "Stage and epoch of the weights that are used: the last", {}),
         "best_epoch": named("Best epoch", "Of highest validation accuracy; not used, choosing it would flatter", {}),
@@ -200,4 +200,5 @@ def _doubted(rows: pd.DataFrame) -> dict:
         "classifier/<size>/<size>.slides.tsv",
         "Slide",
         list(rows["sample"]),
+        by=["size", "tissue_id", "predicted"],
     )

@@ -92,6 +92,14 @@ def primary_setting(text: str) -> str:
     return text
 
 
+def skipped_stage(text: str) -> tuple[str, str]:
+    """(stage, why) of 'stage: why' (argparse type)."""
+    stage, colon, why = text.partition(": ")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text}: 'stage: why' is expected")
+    return stage, why
+
+
 def comma_list(text: str) -> list[str]:
     """'a, b,,c' -> ['a', 'b', 'c'] (argparse type)."""
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from hx_disclosure import few
 from hx_sizes import size_value
 
 LEVELS_SHOWN = 3  # commonest levels of a covariate that a cell of the report names
@@ -12,33 +13,37 @@ COVARIATES_SHOWN = 16
 EVERY = "every"  # in place of a size: donors with patches of all sizes
 
 
-def dataset(cohort: pd.DataFrame) -> str:
+def dataset(cohort: pd.DataFrame, shareable: bool = False) -> str:
     """The cohort in a paragraph, as a paper tells its dataset: donors, tissues, slides and their medians.
 
     Args:
         cohort: cohort.tsv, text: donor, tissue_id, samples.
+        shareable: without the extremes of donors and numbers of a few.
     """
+    say = few if shareable else int
     per_donor = cohort.groupby("donor")["tissue_id"].nunique()
     per_tissue = cohort.groupby("tissue_id")["donor"].nunique()
     slides = cohort["samples"].map(lambda names: len([name for name in names.split(";") if name]))
+    ends = "" if shareable else f" ({per_donor.min()} to {per_donor.max()})"
     told = [
-        f"{per_donor.size} donors with slides (or features) and expression in {per_tissue.size} tissues: median "
-        f"{per_donor.median():g} tissues a donor ({per_donor.min()} to {per_donor.max()}), median "
-        f"{per_tissue.median():g} donors a tissue ({per_tissue.min()} to {per_tissue.max()})."
+        f"{say(per_donor.size)} donors with slides (or features) and expression in {per_tissue.size} tissues: median "
+        f"{per_donor.median():g} tissues a donor{ends}, median {per_tissue.median():g} donors a tissue "
+        f"({say(per_tissue.min())} to {say(per_tissue.max())})."
     ]
     if slides.sum():
         several = int((slides > 1).sum())
-        told.append(f"{slides.sum()} slides; {several} donors x tissues have several, which are pooled.")
+        told.append(f"{say(slides.sum())} slides; {say(several)} donors x tissues have several, which are pooled.")
     return " ".join(told)
 
 
-def excluded_text(exclusions: pd.DataFrame) -> str:
+def excluded_text(exclusions: pd.DataFrame, shareable: bool = False) -> str:
     """What --exclude took out, by kind of id; "" where it was not given. `exclusions`: id, kind, slides."""
+    say = few if shareable else int
     if exclusions.empty:
         return ""
     counts = exclusions["kind"].value_counts()
     kinds = {"donor": "donors", "slide": "slides", "rna": "RNA samples", "unknown": "unknown ids"}
-    told = ", ".join(f"{counts[kind]} {name}" for kind, name in kinds.items() if kind in counts)
+    told = ", ".join(f"{say(counts[kind])} {name}" for kind, name in kinds.items() if kind in counts)
     return f"--exclude names {told}."
 
 

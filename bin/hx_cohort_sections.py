@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from hx_cohort_report import EVERY, dataset, excluded_text
+from hx_disclosure import Disclosure, few
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, bars, table, text
+from hx_mqc import COUNT, PEOPLE, RATIO, bars, escape, table, text
 from hx_sections import COLOURS, named
 from hx_sizes import size_text
 
@@ -31,13 +32,10 @@ def cohort_sections(
         tables: of hx_cohort_report.page_tables.
         gathered: exclusions and sex_check, where there are any.
     """
-    told = [dataset(cohort)]
-    if "exclusions" in gathered and (excluded := excluded_text(gathered["exclusions"])):
-        told.append(excluded)
+    wrong = "Numbers that are not those of your study would be wrong."
+    told, hidden = _dataset(cohort, gathered, shareable=False), _dataset(cohort, gathered, shareable=True)
     shown = [
-        text(
-            "dataset", "Dataset", "Who is analysed.", "Numbers that are not those of your study would be wrong.", told
-        ),
+        text("dataset", "Dataset", "Who is analysed.", wrong, told, hidden),
         _tissues(tables["tissues_per_donor"]),
         _conflicts(tables["tissue_conflicts"]),
     ]
@@ -54,6 +52,13 @@ def cohort_sections(
     return shown
 
 
+def _dataset(cohort: pd.DataFrame, gathered: Mapping[str, pd.DataFrame], shareable: bool) -> list[str]:
+    told = [dataset(cohort, shareable)]
+    if "exclusions" in gathered:
+        told.append(excluded_text(gathered["exclusions"], shareable))
+    return [paragraph for paragraph in told if paragraph]
+
+
 def _tissues(rows: pd.DataFrame) -> dict:
     frame = rows.set_axis(rows["tissues"].astype(str)).rename(columns={"donors": "Donors"})[["Donors"]]
     return bars(
@@ -64,6 +69,7 @@ def _tissues(rows: pd.DataFrame) -> dict:
         frame,
         {"Donors": COLOURS[0]},
         "Donors",
+        people=True,
     )
 
 
@@ -81,6 +87,7 @@ def _conflicts(rows: pd.DataFrame) -> dict:
         "summary/tissue_conflicts.tsv",
         "Slide",
         list(rows["id"]),
+        by=["reason"],
     )
 
 
@@ -89,9 +96,9 @@ def _sizes(rows: pd.DataFrame) -> dict:
     order = [size for size in rows["size"].unique() if size != EVERY]
     kept = (rows["donors"] + rows["lost"]).groupby(rows["tissue_id"]).first()
     frame = wide[[*order, EVERY]].assign(cohort=kept)[["cohort", *order, EVERY]]
-    columns = {"cohort": named("In cohort", "Donors of cohort.tsv", COUNT)}
-    columns |= {size: named(size_text(size), f"Donors with a patch of {size_text(size)}", COUNT) for size in order}
-    columns[EVERY] = named("Every size", "Donors with patches of all sizes: those that sizes are compared on", COUNT)
+    columns = {"cohort": named("In cohort", "Donors of cohort.tsv", PEOPLE)}
+    columns |= {size: named(size_text(size), f"Donors with a patch of {size_text(size)}", PEOPLE) for size in order}
+    columns[EVERY] = named("Every size", "Donors with patches of all sizes: those that sizes are compared on", PEOPLE)
     return table(
         "donors_by_size",
         "Donors at each patch size",
@@ -144,11 +151,11 @@ def _fates(rows: pd.DataFrame) -> dict:
 
 
 def _sex(rows: pd.DataFrame) -> dict:
-    counts = rows.groupby("status")["donors"].sum()
-    told = ", ".join(f"{int(n)} {status}" for status, n in counts.items())
+    counts = rows.groupby("status")["donors"].sum().astype(int)
+    told, hidden = (", ".join(f"{say(n)} {of}" for of, n in counts.items()) for say in (str, few))
     singled = rows[rows["status"].isin(["mismatch", "ambiguous"])]
     singled = singled.sort_values(["status", "tissue_id", "donor"], ascending=[False, True, True], ignore_index=True)
-    return table(
+    content = table(
         "sex_check",
         "Recorded sex against expression",
         f"Donors whose XIST and Y-linked genes do not tell the recorded sex (over all tissues: {told}).",
@@ -165,7 +172,14 @@ def _sex(rows: pd.DataFrame) -> dict:
         "features/<tissue_id>.sex_check.tsv",
         "Donor",
         list(singled["donor"]),
+        by=["tissue_id", "status"],
     )
+
+    def shareable(disclosure: Disclosure) -> dict:
+        other = content.get("shareable", lambda _: content)(disclosure)
+        return other | {"description": other["description"].replace(told, escape(hidden))}
+
+    return content | {"shareable": shareable}
 
 
 def _pathology(rows: pd.DataFrame) -> dict:
@@ -177,9 +191,9 @@ def _pathology(rows: pd.DataFrame) -> dict:
         rows,
         {
             "category": named("Category", "As the portal names it", {}),
-            "slides": named("Slides", "With this category", COUNT),
-            "labelled": named("Labelled", "Slides with any category", COUNT),
-            "share": named("Share", "Of the labelled slides", SHARE),
+            "slides": named("Slides", "With this category", PEOPLE),
+            "labelled": named("Labelled", "Slides with any category", PEOPLE),
+            "share": named("Share", "Of the labelled slides", {**SHARE, "of": "slides"}),
         },
         "summary/pathology_categories.tsv",
         "Tissue",

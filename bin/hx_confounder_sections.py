@@ -6,8 +6,9 @@ from itertools import cycle
 
 import pandas as pd
 
+from hx_disclosure import INTERNAL
 from hx_gather import Kind
-from hx_mqc import COUNT, MAX_POINTS, RATIO, SMALL_P, cell, escape, lines, section, table
+from hx_mqc import COUNT, MAX_POINTS, PEOPLE, RATIO, SMALL_P, cell, escape, lines, section, table
 from hx_sections import COLOURS, named
 
 TABLES = {  # of adjust_confounders.py: <tissue_id>.<size>.<kind>.tsv
@@ -194,11 +195,11 @@ def _model(rows: pd.DataFrame) -> list[dict]:
         "why": named("Why", "What put it in the model or left it out", {}),
         "df": named("Columns", "Degrees of freedom", COUNT),
         "transform": named("Coding", "What was done to the cells", {}),
-        "missing": named("Missing", "Donors without a value", COUNT),
+        "missing": named("Missing", "Donors without a value", PEOPLE),
         "rule": named("Rule", "What was done for them", {}),
         "collinear_with": named("Collinear with", "Factors that tell some of its columns", {}),
         "vif": named("VIF", "Variance inflation by the other factors of the model", RATIO),
-        "n": named("Donors", "Donors in the model", COUNT),
+        "n": named("Donors", "Donors in the model", PEOPLE),
         "dof": named("Residual dof", "n - 2 - columns of the model", COUNT),
     }
     return [
@@ -222,7 +223,9 @@ def _assumptions(rows: pd.DataFrame) -> list[dict]:
         "side": named("Response", "First principal component of the image's features, or of expression", {}),
         "lack_of_fit_p": named("Curved, p", "F test of a spline against a straight line; blank for levels", SMALL_P),
         "breusch_pagan_p": named("Unequal variance, p", "Breusch-Pagan test by permutation", SMALL_P),
-        "leverage_max": named("Leverage", "Largest share of the factor's fit that hangs on a single donor", RATIO),
+        "leverage_max": named(
+            "Leverage", "Largest share of the factor's fit that hangs on a single donor", {**RATIO, "only": INTERNAL}
+        ),
         "vif": named("VIF", "Variance inflation by the other factors", RATIO),
     }
     return [

@@ -2,12 +2,14 @@
 """What the report says of what features see: sentences, structure, components of the donors, maps."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
+from hx_donor_plots import binned
 from hx_gather import Kind
-from hx_mqc import COUNT, MAX_POINTS, RATIO, SMALL_P, escape, section, table
+from hx_mqc import COUNT, MAX_POINTS, PEOPLE, RATIO, SMALL_P, escape, section, table
 from hx_sections import COLOURS, named
 
 OF = ("tissue_id", "size")
@@ -50,7 +52,7 @@ def _descriptions(rows: pd.DataFrame) -> dict:
         "p": named("p", "Of the largest |r| over all candidates, by permutation of donors", SMALL_P),
         "candidates": named("Candidates", "Companions, covariates and pathology that were tried", COUNT),
         "chosen_for": named("Chosen as", "Why it is described", {}),
-        "n": named("Donors", "Donors with the feature", COUNT),
+        "n": named("Donors", "Donors with the feature", PEOPLE),
     }
     return table(
         "descriptions",
@@ -76,7 +78,7 @@ def _structure(rows: pd.DataFrame) -> dict:
         "clusters": named("Clusters", "Groups of mean |r| of .7 or more", COUNT),
         "largest_cluster": named("Largest", "Features in the largest cluster", COUNT),
         "effective": named("Effective", "So many independent ones would hold as much (participation ratio)", RATIO),
-        "donors": named("Donors", "Donors with features", COUNT),
+        "donors": named("Donors", "Donors with features", PEOPLE),
     }
     return table(
         "feature_structure",
@@ -136,13 +138,15 @@ def _components(tissue: str, tables: Mapping[str, pd.DataFrame]) -> dict:
     best = factors.sort_values(["r2", "factor"], ascending=[False, True]).drop_duplicates("factor").head(FACTORS)
     share = factors.drop_duplicates("component").set_index("component")["share"]
     names = [name for name in best["factor"] if name in rows] or [""]
-    datasets = []
+    datasets, donors = [], []
     for name in names:
         of, colour = coloured(rows[name]) if name else ([""] * len(rows), [COLOURS[0]] * len(rows))
         points: dict[str, list] = {}
         for x, y, group, shade in zip(rows["PC1"], rows["PC2"], of, colour, strict=True):
             points.setdefault(group or "donors", []).append({"x": round(x, 4), "y": round(y, 4), "color": shade})
         datasets.append(points)
+        groups = [group or "donors" for group in of]
+        donors.append(pd.DataFrame({"x": rows["PC1"], "y": rows["PC2"], "group": groups, "color": colour}))
     axis = {pc: f"{pc} ({100 * share[pc]:.0f} % of the variance)" if pc in share else pc for pc in ("PC1", "PC2")}
     config = {
         "id": f"feature_pcs_{tissue}_plot",
@@ -151,11 +155,12 @@ def _components(tissue: str, tables: Mapping[str, pd.DataFrame]) -> dict:
         "ylab": axis["PC2"],
         "data_labels": [{"name": escape(name) or "donors"} for name in names],
     }
-    return section(
+    components = "First two components of the standardised features,"
+    told = "the covariates and companions that go most with them (choose one; five colours from low to high)."
+    content = section(
         f"feature_pcs_{tissue}",
         f"Principal components of the donors: {escape(tissue)}",
-        "First two components of the standardised features, a point a donor, coloured by the covariates and companions "
-        "that go most with them (choose one; five colours from low to high).",
+        f"{components} a point a donor, coloured by {told}",
         "Donors that fall into groups by centre or scanner would be wrong: the features see where a slide was made. "
         "All components and factors: description/*.feature_pcs.tsv.",
         "scatter",
@@ -165,6 +170,8 @@ def _components(tissue: str, tables: Mapping[str, pd.DataFrame]) -> dict:
         parent_name="Principal components of the donors",
         parent_description="",
     )
+    shown = f"{components} median and quartiles of both, a cross a group of donors by {told}"
+    return binned(content, shown, list(zip(config["data_labels"], donors, strict=True)))
 
 
 def coloured(values: pd.Series) -> tuple[list[str], list[str]]:
@@ -177,7 +184,10 @@ def coloured(values: pd.Series) -> tuple[list[str], list[str]]:
         return [f"{levels[k]:.4g}" for k in place], [colours[k] for k in place]
     edges = np.quantile(numbers, np.linspace(0, 1, BINS + 1))
     place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, BINS - 1)
-    return [f"{edges[k]:.4g} to {edges[k + 1]:.4g}" for k in place], [STEPS[k] for k in place]
+    # The lowest and the highest value are of single donors.
+    inner = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges[1:-1])]
+    names = [f"up to {edges[1]:.4g}", *inner, f"{edges[-2]:.4g} and more"]
+    return [names[k] for k in place], [STEPS[k] for k in place]
 
 
 def _maps(rows: pd.DataFrame) -> dict:
@@ -200,4 +210,5 @@ def _maps(rows: pd.DataFrame) -> dict:
         "description/*.feature_maps.tsv",
         "Slide",
         list(rows["sample"]),
+        by=["name", "what"],
     )

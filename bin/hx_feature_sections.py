@@ -7,7 +7,7 @@ from itertools import cycle
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, lines, table
+from hx_mqc import COUNT, PEOPLE, RATIO, lines, table
 from hx_sections import COLOURS, named
 from hx_sizes import size_value
 
@@ -41,7 +41,7 @@ def _table(rows: pd.DataFrame) -> dict:
         "size": named("Patch size", "Level-0 pixels, or um; - for a table of features", {}),
         "encoder": named("Encoder", "What made the features", {}),
         "weights_hash": named("Weights", "First characters of the SHA-256 of the encoder's weights", {}),
-        "n_donors": named("Donors", "Donors with these features", COUNT),
+        "n_donors": named("Donors", "Donors with these features", PEOPLE),
         "n_features": named("Features", "Number", COUNT),
         "n_dead": named("Dead", "Constant over the donors: never tested", COUNT),
         "n_redundant": named("Redundant", "Correlated by more than .99 with an earlier feature", COUNT),

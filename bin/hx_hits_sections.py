@@ -6,7 +6,7 @@ from itertools import cycle
 
 import pandas as pd
 
-from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, RATIO, SMALL_P, lines, table
+from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, PEOPLE, RATIO, SMALL_P, lines, table
 from hx_report import qq_of_verdict
 from hx_sections import COLOURS, EFFECT, adjustment, named
 
@@ -76,7 +76,7 @@ def _calibration(rows: pd.DataFrame) -> dict:
         "correlate among themselves spread single values around it.",
         rows,
         {
-            "n": named("Donors", "Donors tested", COUNT),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "pairs": named("Pairs", "Feature-gene pairs", COUNT),
             "share_p05": named("p < .05", "Share of pairs", RATIO),
             "share_p001": named("p < .001", "Share of pairs", {"format": "{:.5f}", "scale": False}),
@@ -102,7 +102,7 @@ def _settings(rows: pd.DataFrame) -> dict:
         "features and genes.",
         rows,
         {
-            "n": named("Donors", "Donors tested", COUNT),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "features": named("Features", "Features that vary over donors", COUNT),
             "dead_features": named("Constant", "Features that are constant over donors", COUNT),
             "genes": named("Genes", "Genes tested", COUNT),
@@ -146,7 +146,7 @@ def _genes(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         {
             "gene": named("Gene id", "As in the expression file", {}),
             "best_feature": named("Best feature", "Feature of largest |r|", {}),
-            "n": named("Donors", "Donors tested", COUNT),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "r": named("r", "Partial correlation with the rank-normal gene", RATIO),
             "r_split_half": named("r, split-half", "The feature chosen in other donors", RATIO),
             "beta": named("Beta", "log2 expression per SD of the feature", EFFECT),

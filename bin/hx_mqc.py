@@ -1,22 +1,34 @@
 #!/usr/bin/env python3
-"""Sections of the MultiQC report as custom-content files (<id>_mqc.json). All text that comes from data is escaped."""
+"""Sections of the MultiQC report as custom-content files (<id>_mqc.json). All text that comes from data is escaped.
+
+Sections do not know who will read them: they mark what is of single donors or slides, and `write_sections` keeps it
+out of a shareable report. In the header of a column: `people` (PEOPLE), it counts donors or slides; `of`, the count
+that it is a share of; `only`, the mode that it is shown in. `shareable` of a section makes what stands in its place.
+"""
 
 import html
 import json
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hx_disclosure import EVERYTHING, FEW, INTERNAL, SHAREABLE, Disclosure, few
 from hx_io import atomic
 
 MAX_ROWS = 300
 MAX_POINTS = 5000
 COUNT = {"format": "{:,.0f}", "scale": False}
+PEOPLE = {**COUNT, "people": True}  # a count of donors or slides
 RATIO = {"format": "{:.3f}", "scale": False}
 SMALL_P = {"format": "{:.2e}", "scale": False}
 PLAIN = {"scale": False}
+MARKS = ("people", "of", "only")
+# Pixels of a picture in a page: no text, though it may look like one.
+PIXELS = re.compile(r"(data:[a-z/]+;base64,[A-Za-z0-9+/=]*)")
 
 
 def escape(text: object) -> str:
@@ -57,6 +69,7 @@ def table(
     published: str,
     row: str,
     names: list[str] | None = None,
+    by: Sequence[str] = (),
 ) -> dict:
     """Table section of the first 300 rows of `frame`.
 
@@ -65,6 +78,7 @@ def table(
         published: the TSV that holds all rows, for the description.
         row: head of the column that names the rows.
         names: of the rows; a name that repeats gets a number. Without names the rows are numbered.
+        by: of a table whose rows are donors or slides, the columns that a shareable report counts them by.
     """
     if frame.empty:
         return text(identity, name, shown, wrong, ["No row."])
@@ -86,7 +100,31 @@ def table(
         "only_defined_headers": True,
     }
     wrong = f"{wrong}{cut} {published}."
-    return section(identity, name, shown, wrong, "table", data, pconfig=pconfig, headers=headers)
+    content = section(identity, name, shown, wrong, "table", data, pconfig=pconfig, headers=headers)
+    if not by:
+        return content
+    return content | {
+        "shareable": lambda disclosure: counted(content, frame, columns, published, by, disclosure),
+    }
+
+
+def counted(
+    content: dict,
+    frame: pd.DataFrame,
+    columns: dict[str, dict],
+    published: str,
+    by: Sequence[str],
+    disclosure: Disclosure,
+) -> dict:
+    """In place of a table of donors or slides, how many rows of its `frame` have the same values in columns `by`."""
+    texts = frame[list(by)].select_dtypes("object")
+    plain = {c: [disclosure.text(str(value), short=c == "reason") for value in texts[c]] for c in texts}
+    counts = frame.assign(**plain).groupby(list(by), sort=True, dropna=False).size().rename("count").reset_index()
+    counts = counts.sort_values("count", ascending=False, kind="stable", ignore_index=True)
+    headers = {column: columns.get(column, {"title": column.capitalize()}) for column in by}
+    headers["count"] = {"title": "Number", "description": "So many of them", **PEOPLE}
+    wrong = "Counted: a shareable report names none of them."
+    return table(content["id"], content["section_name"], content["description"], wrong, counts, headers, published, "")
 
 
 def lines(
@@ -123,22 +161,92 @@ def lines(
 
 
 def bars(
-    identity: str, name: str, shown: str, wrong: str, frame: pd.DataFrame, colours: dict[str, str], ylab: str
+    identity: str,
+    name: str,
+    shown: str,
+    wrong: str,
+    frame: pd.DataFrame,
+    colours: dict[str, str],
+    ylab: str,
+    people: bool = False,
 ) -> dict:
-    """Stacked bars: a bar a row (index), a part a column with its colour, in the order of the columns."""
+    """Stacked bars: a bar a row (index), a part a column with its colour, in the order of the columns.
+
+    people: they count donors or slides.
+    """
+    if people:
+        enough = frame.where((frame == 0) | (frame >= FEW), 0)
+        left = f"{shown} Parts of fewer than {FEW} are left out."
+        content = bars(identity, name, shown, wrong, frame, colours, ylab)
+        return content | {"shareable": lambda _: bars(identity, name, left, wrong, enough, colours, ylab)}
     data = {escape(n): {escape(c): cell(v) for c, v in row.items()} for n, row in frame.to_dict("index").items()}
     parts = {escape(c): {"name": escape(c), "color": colours[c]} for c in frame}
     config = {"id": f"{identity}_plot", "title": f"HistoGEx: {name}", "ylab": ylab, "sort_samples": False}
     return section(identity, name, shown, wrong, "bargraph", data, pconfig=config, categories=parts)
 
 
-def text(identity: str, name: str, shown: str, wrong: str, paragraphs: list[str]) -> dict:
-    """Section of plain paragraphs; their text is escaped."""
-    return section(identity, name, shown, wrong, "html", "".join(f"<p>{escape(p)}</p>" for p in paragraphs))
+def text(
+    identity: str, name: str, shown: str, wrong: str, paragraphs: list[str], shareable: list[str] | None = None
+) -> dict:
+    """Section of plain paragraphs; their text is escaped. shareable: those of a shareable report, where they differ."""
+    content = section(identity, name, shown, wrong, "html", "".join(f"<p>{escape(p)}</p>" for p in paragraphs))
+    return (
+        content
+        if shareable is None
+        else content | {"shareable": lambda _: text(identity, name, shown, wrong, shareable)}
+    )
 
 
-def write_sections(sections: list[dict], folder: Path) -> None:
+def disclosed(content: dict, disclosure: Disclosure) -> dict:
+    """The section as it may be shown; the marks of its makers are taken off."""
+    if disclosure.shareable and "shareable" in content:
+        content = content["shareable"](disclosure)
+    content = {key: value for key, value in content.items() if key != "shareable"}
+    if "headers" in content:
+        content |= _columns(content["headers"], content["data"], disclosure)
+    return _without_ids(content, disclosure) if disclosure.shareable else content
+
+
+def _columns(headers: dict[str, dict], data: dict[str, dict], disclosure: Disclosure) -> dict:
+    mode = SHAREABLE if disclosure.shareable else INTERNAL
+    kept = {name: header for name, header in headers.items() if header.get("only", mode) == mode}
+    counts = {n: header.get("of", n) for n, header in kept.items() if "of" in header or header.get("people")}
+    shown = {}
+    for row, cells in data.items():
+        cells = {name: value for name, value in cells.items() if name in kept}
+        small = {n for n, of in counts.items() if disclosure.shareable and of in cells and few(cells[of]) != cells[of]}
+        shown[row] = {
+            name: escape(few(value)) if counts.get(name) == name and name in small else value
+            for name, value in cells.items()
+            if name not in small or counts[name] == name
+        }
+    plain = {name: {key: v for key, v in header.items() if key not in MARKS} for name, header in kept.items()}
+    return {"headers": plain, "data": shown}
+
+
+def _without_ids(value: object, disclosure: Disclosure) -> object:
+    """The same without ids in any text or key; a key that then repeats gets a number."""
+    if isinstance(value, str):
+        parts = PIXELS.split(value)
+        return "".join(part if k % 2 else disclosure.text(part) for k, part in enumerate(parts))
+    if isinstance(value, list):
+        return [_without_ids(part, disclosure) for part in value]
+    if not isinstance(value, dict):
+        return value
+    out: dict = {}
+    for key, part in value.items():
+        plain = key = disclosure.text(key) if isinstance(key, str) else key
+        number = 1
+        while key in out:
+            number += 1
+            key = f"{plain} ({number})"
+        out[key] = _without_ids(part, disclosure)
+    return out
+
+
+def write_sections(sections: list[dict], folder: Path, disclosure: Disclosure = EVERYTHING) -> None:
     """Write each section to <folder>/<id>_mqc.json. Keys keep their order: it is that of rows, parts and lines."""
     for content in sections:
         with atomic(folder / f"{content['id']}_mqc.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+            shown = disclosed(content, disclosure)
+            temporary.write_text(json.dumps(shown, indent=1, allow_nan=False) + "\n")

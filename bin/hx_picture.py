@@ -18,6 +18,7 @@ from hx_io import atomic
 from hx_overlay import bar_length
 
 WHITE, BLACK, GREY, PALE = (255, 255, 255), (0, 0, 0), (90, 90, 90), (225, 225, 225)
+POINT = (0, 114, 178)
 TITLE_PX, TEXT_PX, SMALL_PX = 24, 18, 15
 GAP, MARGIN = 8, 16
 BAR_SHARE = 0.4  # a scale bar is at most so much of a picture's width
@@ -224,12 +225,19 @@ def colour_bar(height: int, low: float, high: float, label: str) -> np.ndarray:
     return out
 
 
-def scatter(x: np.ndarray, y: np.ndarray, names: tuple[str, str], title: str, px: int = 420) -> np.ndarray:
-    """Points of (n,) x and y with axes named `names`, as in the study's figure 1b."""
+def scatter(
+    x: np.ndarray,
+    y: np.ndarray,
+    names: tuple[str, str],
+    title: str,
+    px: int = 420,
+    bars: np.ndarray | None = None,
+) -> np.ndarray:
+    """Points of (n,) x and y with axes named `names`, as in the study's figure 1b; `bars` (n, 2): ends of each in y."""
     left, top, bottom = 92, TEXT_PX + 14, 64
     out = np.full((top + px + bottom, left + px + MARGIN, 3), 255, np.uint8)
     bounds = []
-    for values in (x, y):
+    for values in (x, y if bars is None else bars):
         low, high = float(values.min()), float(values.max())
         pad = 0.05 * (high - low) or 0.5
         bounds.append((low - pad, high + pad))
@@ -254,7 +262,13 @@ def scatter(x: np.ndarray, y: np.ndarray, names: tuple[str, str], title: str, px
     turned = np.rot90(side)
     out[top : top + px, 0 : turned.shape[1]] = turned
     layer = out.copy()
+
+    def place(a: float, b: float) -> tuple[int, int]:
+        return round(16 * (left + (a - x0) / (x1 - x0) * px)), round(16 * (top + (y1 - b) / (y1 - y0) * px))
+
+    if bars is not None:
+        for a, (low, high) in zip(x, bars, strict=True):
+            cv2.line(layer, place(a, low), place(a, high), POINT, 2, cv2.LINE_AA, 4)
     for a, b in zip(x, y, strict=True):
-        at = round(16 * (left + (a - x0) / (x1 - x0) * px)), round(16 * (top + (y1 - b) / (y1 - y0) * px))
-        cv2.circle(layer, at, 16 * 5, (0, 114, 178), -1, cv2.LINE_AA, 4)
+        cv2.circle(layer, place(a, b), 16 * 5, POINT, -1, cv2.LINE_AA, 4)
     return cv2.addWeighted(layer, 0.65, out, 0.35, 0)

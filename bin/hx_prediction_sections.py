@@ -7,7 +7,7 @@ from itertools import cycle
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, MAX_ROWS, RATIO, SMALL_P, lines, table
+from hx_mqc import COUNT, MAX_ROWS, PEOPLE, RATIO, SMALL_P, lines, table
 from hx_sections import COLOURS, adjustment, named
 
 TABLES = {  # of predict_expression.py: <tissue_id>.<size>.<kind>.tsv
@@ -76,7 +76,7 @@ def _gain(settings: pd.DataFrame) -> dict:
             "control_share_p05": named("p < .05, shuffled", "Share of genes with donors shuffled: near .05", RATIO),
             "genes": named("Genes", "Genes predicted", COUNT),
             "features": named("Features", "Features that vary over donors", COUNT),
-            "n": named("Donors", "Donors", COUNT),
+            "n": named("Donors", "Donors", PEOPLE),
             "folds": named("Folds", "Groups of donors left out in turn", COUNT),
         },
         "prediction/*.prediction_summary.tsv",
@@ -101,7 +101,7 @@ def _honesty(settings: pd.DataFrame) -> dict:
             "r2_in_sample_median": named("Ridge, in-sample", "In the donors of the fit", RATIO),
             "r2cv_median": named("held out", "In donors left out, the penalty chosen without them", RATIO),
             "features": named("Features", "Features that vary over donors", COUNT),
-            "n": named("Donors", "Donors", COUNT),
+            "n": named("Donors", "Donors", PEOPLE),
         },
         "prediction/*.prediction_summary.tsv",
         "Tissue or setting",

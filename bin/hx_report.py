@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from hx_disclosure import ID, Disclosure
 from hx_join import MIN_DONORS
 from hx_shared import EXPRESSION, HEADLINE
 from hx_sizes import size_value
@@ -15,6 +16,7 @@ RULE = (
     "run; green: otherwise, which says nothing about confounders"
 )
 EXAMPLES = 3
+PEOPLE_KINDS = ("donor", "slide", "rna")  # of losses
 # What tells a setting; n: its donors; tested: whether there was anything to test.
 SETTING = [
     *("setting", "tissue_id", "size", "encoder", "aggregation", "weights", "adjusted_for", "n", "features", "tested"),
@@ -186,6 +188,13 @@ def first_losses(dropped: pd.DataFrame) -> pd.DataFrame:
     first = stage.groupby([dropped["id"], dropped["kind"]]).transform("min")
     rows = dropped[(dropped["kind"] != "slide") | (stage == first) | stage.isna()]
     return rows.drop_duplicates().sort_values([*dropped.columns], ignore_index=True)
+
+
+def without_ids(dropped: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame:
+    """Losses as a shareable report may tell them: no donor, slide or RNA sample in ids and reasons."""
+    people = dropped["kind"].isin(PEOPLE_KINDS)
+    reasons = [disclosure.text(text, short=of) for text, of in zip(dropped["reason"], people, strict=True)]
+    return dropped.assign(id=dropped["id"].map(disclosure.text).mask(people, ID), reason=reasons)
 
 
 def losses(dropped: pd.DataFrame) -> pd.DataFrame:

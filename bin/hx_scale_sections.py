@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, SMALL_P, table
+from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import named
 from hx_shared import HEADLINE
 from hx_variance_sections import SIDES, last_of
@@ -37,7 +37,7 @@ def _maximum(rows: pd.DataFrame) -> dict:
         "p": named("p", "Of this setting by itself", SMALL_P),
         "p_familywise": named("Family-wise p", "Against the maximum over all settings", SMALL_P),
         "settings": named("Settings", "Number looked at", COUNT),
-        "n": named("Donors", "Donors at every size", COUNT),
+        "n": named("Donors", "Donors at every size", PEOPLE),
     }
     return table(
         "shared_variance_maximum",
@@ -63,7 +63,7 @@ def _claims(rows: pd.DataFrame) -> dict:
         "ci_high": named("to", "Upper end of the interval", RATIO),
         "p": named("p", "Flipped signs of the jackknife's pseudo-values", SMALL_P),
         "components": named("PCs", "Of both", COUNT),
-        "n": named("Donors", "Donors of both", COUNT),
+        "n": named("Donors", "Donors of both", PEOPLE),
     }
     return table(
         "shared_variance_claims",

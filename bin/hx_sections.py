@@ -5,8 +5,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from hx_mqc import COUNT, RATIO, SMALL_P, escape, table, text
-from hx_report import RULE
+from hx_disclosure import FEW, Disclosure, few
+from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, escape, table, text
+from hx_report import PEOPLE_KINDS, RULE, without_ids
+from hx_report import losses as report_losses
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -75,7 +77,7 @@ def planted_truths(rows: pd.DataFrame, rule: str, mode: str) -> dict:
             "auroc": named("AUROC", "Planted against unplanted genes by |r| with the feature", RATIO),
             "p_permutation": named("p permutation", "One-sided, donors of the feature shuffled", SMALL_P),
             "p_mannwhitney": named("p Mann-Whitney", "One-sided, takes genes as independent", SMALL_P),
-            "n": named("Donors", "Donors tested", COUNT),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "planted_genes": named("Planted", "Genes planted for the property", COUNT),
             "unplanted_genes": named("Unplanted", "Genes planted for nothing", COUNT),
             "link": named("Link", "What links image and these genes in this mode", {}),
@@ -110,8 +112,8 @@ def verdict(rows: pd.DataFrame) -> dict:
     word, adjusted = adjustment(rows, robustness="hits" in rows)
     columns = {
         "status": named("Control check", RULE, LIGHT),
-        "donors": named("Donors", "Donors with features and expression", COUNT),
-        "slides": named("Slides", "Slides in the sheet", COUNT),
+        "donors": named("Donors", "Donors with features and expression", PEOPLE),
+        "slides": named("Slides", "Slides in the sheet", PEOPLE),
         "shared": named("Shared variance", "Share of expression's variance, less what chance explains", RATIO),
         "shared_low": named("from", "95 % interval, grouped jackknife over donors", RATIO),
         "shared_high": named("to", "Upper end of the interval", RATIO),
@@ -164,13 +166,13 @@ def left_out(skipped: Mapping[str, str]) -> dict:
 def flow(rows: pd.DataFrame) -> dict:
     """Slides and donors step by step."""
     columns = {
-        "slides": named("Slides in sheet", "Rows of the samplesheet", COUNT),
-        "slides_usable": named("Not excluded", "Neither excluded nor missing", COUNT),
-        "slides_read": named("Read", "Status ok or partial", COUNT),
-        "donors": named("Donors in sheet", "Donors of the tissue", COUNT),
-        "matched_donors": named("With RNA", "Donors with an expression column", COUNT),
-        "donors_kept": named("In cohort", "Donors of cohort.tsv", COUNT),
-        "donors_analysed": named("Analysed", "Donors with features and expression", COUNT),
+        "slides": named("Slides in sheet", "Rows of the samplesheet", PEOPLE),
+        "slides_usable": named("Not excluded", "Neither excluded nor missing", PEOPLE),
+        "slides_read": named("Read", "Status ok or partial", PEOPLE),
+        "donors": named("Donors in sheet", "Donors of the tissue", PEOPLE),
+        "matched_donors": named("With RNA", "Donors with an expression column", PEOPLE),
+        "donors_kept": named("In cohort", "Donors of cohort.tsv", PEOPLE),
+        "donors_analysed": named("Analysed", "Donors with features and expression", PEOPLE),
     }
     return table(
         "flow",
@@ -185,8 +187,19 @@ def flow(rows: pd.DataFrame) -> dict:
     )
 
 
-def losses(rows: pd.DataFrame) -> dict:
-    """Everything that was dropped."""
+def losses(rows: pd.DataFrame, dropped: pd.DataFrame) -> dict:
+    """Everything that was dropped. rows: of hx_report.losses; dropped: what they count."""
+
+    def shareable(disclosure: Disclosure) -> dict:
+        plain = report_losses(without_ids(dropped, disclosure))
+        people = plain["kind"].isin(PEOPLE_KINDS)
+        counts = [few(n) if of else n for n, of in zip(plain["count"], people, strict=True)]
+        return _losses(plain.assign(count=counts, examples=plain["examples"].mask(people, "")))
+
+    return _losses(rows) | {"shareable": shareable}
+
+
+def _losses(rows: pd.DataFrame) -> dict:
     return table(
         "losses",
         "What was lost and why",
@@ -203,3 +216,22 @@ def losses(rows: pd.DataFrame) -> dict:
         "summary/losses.tsv",
         "Row",
     )
+
+
+def disclosure(mode: Disclosure, genotypes: bool) -> list[dict]:
+    """What the report keeps back, or, of a run with genotypes, that it keeps nothing back; [] of any other run."""
+    if mode.shareable:
+        told = (
+            "Made with --disclosure shareable: no donor, slide or RNA sample is named, no value of a single one is "
+            f"shown, counts of fewer than {FEW} of them are '< {FEW}'. Files beside the report keep ids and values: "
+            "docs/privacy.md says which, and what a report without them does not protect against."
+        )
+        return [text("hx_disclosure", "Shareable report", "What is kept back.", "", [told])]
+    if not genotypes:
+        return []
+    told = (
+        "Made with --disclosure internal from data with genotypes: it names donors and shows their values. "
+        "Do not pass it on; --disclosure shareable with -resume makes one to pass on."
+    )
+    banner = text("hx_disclosure", "INTERNAL REPORT", "Not to be passed on.", "", [told])
+    return [banner | {"data": f'<div class="alert alert-danger">{banner["data"]}</div>'}]

@@ -7,7 +7,7 @@ from itertools import cycle
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, SMALL_P, bars, cell, escape, section, table
+from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, bars, cell, escape, section, table
 from hx_sections import COLOURS, named
 from hx_settings import ALL, EVERY_SIZE
 from hx_sizes import size_value
@@ -78,11 +78,11 @@ def _counts(counts: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         "of features compare by the share of their pairs.",
         rows,
         {
-            "n": named("Donors", "Donors tested", COUNT),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "hits": named("Hits", "Pairs that the correction passes", COUNT),
             "genes_found": named("Genes found", "q of the gene at most alpha", COUNT),
             "features_with_hit": named("Features", "Features with a hit", COUNT),
-            "equal_n": named("Equal donors", "Donors that every size of the tissue tested", COUNT),
+            "equal_n": named("Equal donors", "Donors that every size of the tissue tested", PEOPLE),
             "equal_hits": named("Hits, equal", "On those", COUNT),
             "equal_genes_found": named("Genes, equal", "On those", COUNT),
             "equal_features_with_hit": named("Features, equal", "On those", COUNT),
@@ -159,7 +159,7 @@ def _choices(overlaps: pd.DataFrame, chosen: pd.DataFrame) -> list[dict]:
             {
                 "other": named("Second", "Setting compared with", {}),
                 "differ_in": named("Differ in", "", {}),
-                "n": named("Donors", "Of both where sizes compare on equal donors", COUNT),
+                "n": named("Donors", "Of both where sizes compare on equal donors", PEOPLE),
                 "first": named("Genes, first", "Genes found, of those tested in both", COUNT),
                 "second": named("Genes, second", "Genes found, of those tested in both", COUNT),
                 "shared": named("Shared", "Genes found in both", COUNT),
@@ -216,7 +216,7 @@ def _published(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         rows,
         {
             "variant": named("Analysis", "Published, or calibrated", {}),
-            "n": named("Donors", "Donors tested", COUNT),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "covariate_rank": named("k", "Rank of the covariates taken out", COUNT),
             "dof": named("dof", "Degrees of freedom of p", COUNT),
             "detectable_r": named("Detectable |r|", "At 80 % power and the Bonferroni cut over all pairs", RATIO),

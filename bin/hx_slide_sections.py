@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """What the report says of slides: their status, those that need a look, and the quality of each tissue's slides."""
 
+import re
+
+import numpy as np
 import pandas as pd
 
-from hx_mqc import COUNT, RATIO, bars, table, text
+from hx_disclosure import INTERNAL, SHAREABLE
+from hx_mqc import COUNT, PEOPLE, RATIO, bars, table, text
 from hx_sections import named
 
 STATUS_COLOURS = {"ok": "#0072B2", "partial": "#E69F00", "no_tissue": "#999999", "unreadable": "#D55E00"}
 ARTEFACTS = ("pen", "blur", "fold")
 PUBLISHED = "summary/slide_status.tsv"
+MANY = 20  # slides: of fewer a percentile is the value of one
 
 
 def slide_counts(status: pd.DataFrame) -> pd.DataFrame:
@@ -23,11 +28,20 @@ def slide_problems(status: pd.DataFrame) -> pd.DataFrame:
     told = told[(told["status"] != "ok") | (told["warnings"] != "")]
     rank = told["status"].map({name: i for i, name in enumerate(reversed(STATUS_COLOURS))})
     told = told.assign(_rank=rank).sort_values(["_rank", "tissue_id", "sample"], ignore_index=True)
-    return told.drop(columns="_rank")
+    return told.drop(columns="_rank").assign(kind=[kinds_of(text) for text in told["warnings"]])
+
+
+def kinds_of(warnings: str) -> str:
+    """What a slide is warned of, without its numbers: the start of each warning up to a number, colon or comma."""
+    kinds = [re.split(r"[:,]|\d", warning)[0].strip() or "other" for warning in warnings.split(";") if warning.strip()]
+    return "; ".join(dict.fromkeys(kinds))
 
 
 def slide_quality(status: pd.DataFrame) -> pd.DataFrame:
-    """A row a tissue, of its usable slides: medians of area and focus, range of scale, scanners, share of artefacts."""
+    """A row a tissue, of its usable slides: medians of area and focus, range of scale, scanners, share of artefacts.
+
+    mpp_p05 and mpp_p95 are percentiles, NaN where slides are fewer than MANY.
+    """
     usable = status[status["status"].isin(["ok", "partial"])]
     number = {name: pd.to_numeric(usable[name], errors="coerce") for name in usable if name not in ("sample", "status")}
     rows = []
@@ -40,10 +54,12 @@ def slide_quality(status: pd.DataFrame) -> pd.DataFrame:
             "focus": values["focus"].median(),
             "mpp_min": values["mpp"].min(),
             "mpp_max": values["mpp"].max(),
+            **{f"mpp_p{p:02}": values["mpp"].quantile(p / 100) if len(part) >= MANY else np.nan for p in (5, 95)},
             "scanners": part["scanner"][part["scanner"] != ""].nunique(),
         }
         rows.append(row | {name: values[f"{name}_fraction"].mean() for name in ARTEFACTS})
-    columns = ["tissue_id", "slides", "tissue_mm2", "focus", "mpp_min", "mpp_max", "scanners", *ARTEFACTS]
+    columns = ["tissue_id", "slides", "tissue_mm2", "focus", "mpp_min", "mpp_max", "mpp_p05", "mpp_p95", "scanners"]
+    columns += ARTEFACTS
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -61,6 +77,7 @@ def slide_sections(status: pd.DataFrame | None) -> list[dict]:
             slide_counts(status),
             STATUS_COLOURS,
             "Slides",
+            people=True,
         ),
         _problems(slide_problems(status)),
     ]
@@ -84,20 +101,25 @@ def _problems(rows: pd.DataFrame) -> dict:
         PUBLISHED,
         "Slide",
         list(rows["sample"]),
+        by=["tissue_id", "status", "kind"],
     )
 
 
 def _quality(rows: pd.DataFrame) -> dict:
     columns = {
-        "slides": named("Slides", "Status ok or partial", COUNT),
-        "tissue_mm2": named("Tissue, mm2", "Median area of tissue of a slide", RATIO),
-        "focus": named("Focus", "Median over slides of the variance of the Laplacian at level 0", RATIO),
-        "mpp_min": named("mpp, from", "Smallest micrometres a pixel", RATIO),
-        "mpp_max": named("mpp, to", "Largest micrometres a pixel", RATIO),
+        "slides": named("Slides", "Status ok or partial", PEOPLE),
+        "tissue_mm2": named("Tissue, mm2", "Median area of tissue of a slide", {**RATIO, "of": "slides"}),
+        "focus": named(
+            "Focus", "Median over slides of the variance of the Laplacian at level 0", {**RATIO, "of": "slides"}
+        ),
+        "mpp_min": named("mpp, from", "Smallest micrometres a pixel", {**RATIO, "only": INTERNAL}),
+        "mpp_max": named("mpp, to", "Largest micrometres a pixel", {**RATIO, "only": INTERNAL}),
+        "mpp_p05": named("mpp, 5 %", "5th percentile over slides", {**RATIO, "only": SHAREABLE}),
+        "mpp_p95": named("mpp, 95 %", "95th percentile over slides", {**RATIO, "only": SHAREABLE}),
         "scanners": named("Scanners", "Different scanners that the headers name", COUNT),
     }
     columns |= {
-        name: named(name.capitalize(), f"Mean share of the tissue that is flagged as {name}", RATIO)
+        name: named(name.capitalize(), f"Mean share of the tissue that is flagged as {name}", {**RATIO, "of": "slides"})
         for name in ARTEFACTS
     }
     return table(

@@ -6,6 +6,7 @@ from itertools import cycle
 
 import pandas as pd
 
+from hx_donor_plots import binned
 from hx_gather import Kind
 from hx_mqc import MAX_POINTS, escape, section
 from hx_sections import COLOURS, adjustment
@@ -41,7 +42,7 @@ def shown_hits(rows: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _top_hits(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
-    data, labels = [], []
+    data, labels, donors = [], [], []
     drawn = shown_hits(rows)
     colours = dict(zip(dict.fromkeys(rows["tissue_id"]), cycle(COLOURS), strict=False))
     for part in drawn:
@@ -49,6 +50,7 @@ def _top_hits(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         points = part[["donor", "feature_value", "gene_value"]].itertuples(index=False, name=None)
         colour = colours[first["tissue_id"]]
         data.append({escape(d): {"x": round(x, 4), "y": round(y, 4), "color": colour} for d, x, y in points})
+        donors.append(part[["feature_value", "gene_value"]].set_axis(["x", "y"], axis=1))
         half = "none" if pd.isna(first["r_split_half"]) else f"{first['r_split_half']:.2f}"
         title = (
             f"{first['symbol']} with {first['feature']}, {first['tissue_id']}: r {first['r']:.2f}, split-half r {half}"
@@ -62,14 +64,17 @@ def _top_hits(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
             }
         )
     word, adjusted = adjustment(chosen)
-    name = f"Top hits, donor by donor ({word})"
-    return section(
+    name = f"Top hits ({word})"
+    pairs = "The best pair of each of the genes of smallest p in a tissue's verdict setting:"
+    told = (
+        "both sides as residuals. r of the best of many features is too large by the choice; split-half r takes the "
+        "feature from other donors; robustness is the share of both sides' variance that an unmeasured confounder must "
+        f"explain to remove the association. {_detectable(rows)} {adjusted}"
+    )
+    content = section(
         "top_hits",
         name,
-        "The best pair of each of the genes of smallest p in a tissue's verdict setting: a point a donor, both sides "
-        "as residuals. r of the best of many features is too large by the choice; split-half r takes the feature from "
-        "other donors; robustness is the share of both sides' variance that an unmeasured confounder must explain to "
-        f"remove the association. {_detectable(rows)} {adjusted}",
+        f"{pairs} a point a donor, {told}",
         "A line that one or two donors make, two clouds that a batch would make, or a split-half r near 0 would be "
         f"wrong. Drawn are {len(drawn)} of {rows[['setting', 'gene']].drop_duplicates().shape[0]} genes; all are in "
         "associations/*.top_hits.tsv.",
@@ -84,6 +89,8 @@ def _top_hits(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
             "data_labels": labels,
         },
     )
+    shown = f"{pairs} median and quartiles of the gene in bins of the feature, {told}"
+    return binned(content, shown, list(zip(labels, donors, strict=True)))
 
 
 def _pcs(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:

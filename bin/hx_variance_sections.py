@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, SMALL_P, bars, escape, lines, section, table
+from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, bars, escape, lines, section, table
 from hx_sections import COLOURS, named
 from hx_shared import EXPRESSION, HEADLINE, IMAGE
 from hx_sizes import size_value
@@ -79,7 +79,7 @@ def _headline(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         "published_null": named("its null", "What the published S is for unrelated data", RATIO),
         "reml": named("REML", "Share if all PCs explained in proportion to their variance; too large otherwise", RATIO),
         "reml_null_95": named("REML by chance", "95 % point of it for unrelated data", RATIO),
-        "n": named("Donors", "Donors", COUNT),
+        "n": named("Donors", "Donors", PEOPLE),
         "dim": named("Dimensions", "n - 1 - rank of the covariates", COUNT),
     }
     return table(

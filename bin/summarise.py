@@ -30,11 +30,12 @@ import hx_term_sections
 import hx_top_hits_sections
 import hx_variance_sections
 from hx_association import QQ, SUMMARY
-from hx_cli import Faults, command, log, parser, primary_setting
+from hx_cli import Faults, command, log, parser, primary_setting, skipped_stage
 from hx_cohort_report import page_tables
+from hx_disclosure import INTERNAL, Disclosure, add_arguments, read_pseudonyms
 from hx_gather import gather, listed, read_all, typed
 from hx_io import write_tsv
-from hx_join import DROPPED_COLUMNS
+from hx_join import DROPPED_COLUMNS, gathered
 from hx_methods import methods_section
 from hx_mqc import write_sections
 from hx_slide_sections import slide_sections
@@ -132,12 +133,21 @@ def association_tables(
     }
 
 
-def skipped_stage(text: str) -> tuple[str, str]:
-    """(stage, why) of 'stage: why' (argparse type)."""
-    stage, colon, why = text.partition(": ")
-    if not colon:
-        raise argparse.ArgumentTypeError(f"{text}: 'stage: why' is expected")
-    return stage, why
+def disclosure_of(
+    args: argparse.Namespace, cohort: pd.DataFrame, dropped: pd.DataFrame, status: pd.DataFrame | None, faults: Faults
+) -> Disclosure:
+    """What the report may show, knowing every id of the run's tables."""
+    slides = args.cohort / "slides.tsv"
+    rows = [read_all([slides], ["sample", "donor"], faults)[["sample", "donor"]]] if slides.is_file() else []
+    samples = {name: row.donor for row in cohort.itertuples() for name in row.samples.split(";") if name}
+    samples |= {row.sample: row.donor for table in rows for row in table.itertuples()}
+    ids = [*cohort.get("rna_sample", ()), *dropped.loc[dropped["kind"].isin(report.PEOPLE_KINDS), "id"]]
+    ids += [] if status is None else list(status["sample"])
+    donors = {*cohort["donor"], *samples.values()}
+    given = {}
+    with gathered(faults):
+        given = read_pseudonyms(args.pseudonyms, donors)
+    return Disclosure(args.disclosure, donors, samples, given, ids=ids)
 
 
 @command
@@ -159,10 +169,14 @@ def main(argv: list[str] | None) -> None:
     )
     add("--skipped", type=skipped_stage, nargs="*", default=[], help="'stage: why' of each stage that was left out")
     add("--methods", type=Path, help="assets/methods.toml; without it the report has no methods text")
+    add_arguments(arguments)
+    add("--with-genotypes", action="store_true", help="the run has genotypes: an internal report carries a banner")
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
     if args.truth and not (args.features and args.expression):
         arguments.error("--truth needs --features and --expression")
+    if args.pseudonyms and args.disclosure == INTERNAL:
+        arguments.error("--pseudonyms are of a shareable report: add --disclosure shareable")
 
     faults, skipped = Faults(), dict(args.skipped)
     matching = typed(read_all([args.cohort / "matching.tsv"], MATCHING, faults))
@@ -173,6 +187,7 @@ def main(argv: list[str] | None) -> None:
     stages = gather(args.cohort, hx_cohort_sections.TABLES, faults) | gather(args.tables, TABLES, faults)
     if "slides" in stages:
         stages["doubted"] = hx_classifier_sections.doubted(stages.pop("slides"))
+    disclosure = disclosure_of(args, cohort, dropped, status, faults)
     faults.stop()
     found = stages | associations
     settings = report.settings_of(found, args.primary.split(",")[2])
@@ -188,9 +203,10 @@ def main(argv: list[str] | None) -> None:
     if associations:
         tables |= association_tables(associations, args.tables, chosen)
     shown = [
+        *sections.disclosure(disclosure, args.with_genotypes),
         sections.verdict(tables["verdict"]),
         sections.flow(tables["flow"]),
-        sections.losses(tables["losses"]),
+        sections.losses(tables["losses"], dropped),
         *([sections.left_out(skipped)] if skipped else []),
         *hx_cohort_sections.cohort_sections(cohort, tables, stages),
         *slide_sections(status),
@@ -221,7 +237,7 @@ def main(argv: list[str] | None) -> None:
         shown.append(methods_section(args.methods, settings, found, status is not None, mode))
     for name, table in tables.items():
         write_tsv(table, args.outdir / "summary" / f"{name}.tsv")
-    write_sections(shown, args.outdir / "multiqc")
+    write_sections(shown, args.outdir / "multiqc", disclosure)
     log.info("%d tables, %d report sections, %d tissues", len(tables), len(shown), len(chosen))
 
 

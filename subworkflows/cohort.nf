@@ -51,6 +51,13 @@ def missingPart(sheet, row) {
     return row.tissue_geojson && !slidePath(sheet, row.tissue_geojson).exists() ? "tissue_geojson not found: ${row.tissue_geojson}" : null
 }
 
+// Files of --genotypes, with those that PLINK keeps beside a .bed.
+def genotypeFiles(text) {
+    return pathList(text).collectMany { path ->
+        path.name.endsWith('.bed') ? ['.bed', '.bim', '.fam'].collect { suffix -> path.resolveSibling(path.name[0..-5] + suffix) } : [path]
+    }
+}
+
 // Samples of the sheet whose files are not there, as lines "sample<TAB>reason" under a header.
 def missingFiles(sheet, patch_features) {
     def rows = sheetRows(sheet).findAll { row -> row.sample }
@@ -90,6 +97,8 @@ workflow COHORT {
     ch_truth = channel.value(opts.truth ? file(opts.truth) : [])
     // Symbols of a simulated cohort are its own: no gene of the Gene Ontology is among them.
     ch_gene_sets = channel.value(file(opts.gene_sets ?: "${projectDir}/assets/gene_sets/GO_2022-07_size15-500.gmt.gz"))
+    ch_genotypes = channel.value(genotypeFiles(opts.genotypes))
+    ch_positions = channel.value(opts.gene_positions ? file(opts.gene_positions) : [])
     ch_losses = channel.empty()
     ch_annotations = channel.empty()
 
@@ -105,6 +114,8 @@ workflow COHORT {
         ch_covariates = SIMULATE_COHORT.out.covariates
         ch_truth = SIMULATE_COHORT.out.truth
         if (!opts.gene_sets) { ch_gene_sets = SIMULATE_COHORT.out.gene_sets }
+        ch_genotypes = SIMULATE_COHORT.out.genotypes.map { path -> [path] }
+        ch_positions = SIMULATE_COHORT.out.gene_positions
         ch_versions = ch_versions.mix(SIMULATE_COHORT.out.versions)
     }
     else if (opts.gtex_dir) {
@@ -152,6 +163,8 @@ workflow COHORT {
     donors     = CHECK_COHORT.out.cohort.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
     expression = ch_expression                                                                      // value: list of paths
     gene_sets  = ch_gene_sets                                                                       // value: path(GMT)
+    genotypes  = ch_genotypes                                                                       // value: list of paths
+    positions  = ch_positions                                                                       // value: path or []
     truth      = ch_truth                                                                           // value: path(truth.json) or []
     tables     = CHECK_COHORT.out.slides.mix(CHECK_COHORT.out.cohort, CHECK_COHORT.out.matching, CHECK_COHORT.out.tables.flatten()) // channel: path(*.tsv)
     annotations = ch_annotations.filter { path -> path.name == 'annotations.tsv' }                  // channel: path(annotations.tsv)

@@ -1,6 +1,6 @@
 // What the features behind the best hits see: sentences, galleries and maps, a task a tissue at the primary size.
 
-include { pathList; sizeNames } from './params.nf'
+include { disclosureMode; pathList; sizeNames } from './params.nf'
 include { patchFeatureSample  } from './cohort.nf'
 include { batchTasks; slideRow } from './slides.nf'
 include { DESCRIBE_FEATURES } from '../modules/describe_features/main.nf'
@@ -92,7 +92,13 @@ workflow DESCRIBE {
             .map { _tissue_id, meta, tables, table, files_of, mapped, paths ->
                 [meta, tables, table, files_of, mapped ?: [], paths.findAll { path -> path.name.startsWith("${meta.id}.") }]
             },
-        [patch_sizes: sizes, map_genes: opts.map_genes],
+        slides.map { rows ->
+            // Numbered among all donors, so that a number is the same in every picture.
+            def numbered = disclosureMode(opts) == 'shareable' && !opts.pseudonyms
+            [patch_sizes: sizes, map_genes: opts.map_genes, disclosure: disclosureMode(opts),
+             donors: numbered ? rows.collect { row -> row.donor }.toSet().sort() : []]
+        },
+        opts.pseudonyms ? file(opts.pseudonyms) : [],
     )
 
     emit:

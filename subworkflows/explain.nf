@@ -35,6 +35,9 @@ workflow EXPLAIN {
     def skipped = skippedStages(opts)
     def unlessSkipped = { stage, queue -> skipped.containsKey(stage) ? channel.empty() : queue }
     def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
+    // Permuted genotypes are a control of GENETICS alone.
+    def controls = (opts.controls.tokenize(',') - 'permute_genotypes').join(',') ?: 'none'
+    def declared = [primary: primary, controls: controls]
     ch_tables = donors.flatMap { all -> all.groupBy { row -> row.tissue_id }.collect { tissue_id, rows -> [tissue_id, tableText(rows)] } }
     ch_expression = expression.map { meta, path -> [meta.id, path] }
     // [tissue_id, meta, features, expression, table]
@@ -53,7 +56,7 @@ workflow EXPLAIN {
         .map { meta, image, genes, table, design -> [meta, image, genes, design, table] }
 
     // [meta, features of the other tissue], [] where there is none of the size.
-    ch_wrong = (opts.controls ?: '').tokenize(',').contains('wrong_tissue')
+    ch_wrong = controls.tokenize(',').contains('wrong_tissue')
         ? features.combine(donors.map { all -> [otherTissues(all)] })
             .map { meta, _path, others -> [[others[meta.tissue_id], meta.size], meta] }
             .join(features.map { meta, path -> [[meta.tissue_id, meta.size], path] }, remainder: true)
@@ -63,12 +66,12 @@ workflow EXPLAIN {
     ASSOCIATE(
         unlessSkipped('associate', ch_modelled.join(ch_wrong)),
         opts.genes ? file(opts.genes) : [],
-        opts.subMap(['aggregations', 'controls', 'correction', 'alpha', 'max_permutations', 'seed']) + [primary: primary],
+        opts.subMap(['aggregations', 'correction', 'alpha', 'max_permutations', 'seed']) + declared,
     )
 
     SHARED_VARIANCE(
         unlessSkipped('shared_variance', ch_modelled),
-        opts.subMap(['aggregations', 'controls', 'seed']) + [primary: primary],
+        opts.subMap(['aggregations', 'seed']) + declared,
     )
     COMBINE_SCALES(
         unlessSkipped(
@@ -112,7 +115,7 @@ workflow EXPLAIN {
             'predict_expression',
             ch_modelled.filter { meta, _image, _genes, _design, _table -> opts.predict_settings == 'all' || meta.size == primary.tokenize(',')[0] },
         ),
-        opts.subMap(['aggregations', 'controls', 'predict_settings', 'alpha', 'seed']) + [primary: primary],
+        opts.subMap(['aggregations', 'predict_settings', 'alpha', 'seed']) + declared,
     )
 
     ENRICH(
@@ -124,8 +127,8 @@ workflow EXPLAIN {
         gene_sets,
         opts.marker_sets ? file(opts.marker_sets) : [],
         opts.gprofiler_cache ? file(opts.gprofiler_cache) : [],
-        opts.subMap(['aggregations', 'controls', 'correction', 'alpha', 'enrich_settings', 'enrich_features', 'gprofiler', 'gprofiler_organism', 'gprofiler_url', 'seed'])
-            + [primary: primary, bundled: !opts.gene_sets && !opts.simulate],
+        opts.subMap(['aggregations', 'correction', 'alpha', 'enrich_settings', 'enrich_features', 'gprofiler', 'gprofiler_organism', 'gprofiler_url', 'seed'])
+            + declared + [bundled: !opts.gene_sets && !opts.simulate],
     )
     COMBINE_ENRICHMENT(
         unlessSkipped(
@@ -137,6 +140,7 @@ workflow EXPLAIN {
     )
 
     emit:
+    modelled = ch_modelled                                                                          // channel: [ meta, features, expression, design, table ]
     tables   = ASSOCIATE.out.tables.flatten().mix(
         ASSOCIATE.out.genes.flatten(), ADJUST_CONFOUNDERS.out.tables.flatten(), SHARED_VARIANCE.out.tables.flatten(),
         COMBINE_SCALES.out.tables.flatten(), COMPARE_ASSOCIATIONS.out.tables, COMPARE_SETTINGS.out.tables.flatten(),

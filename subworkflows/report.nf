@@ -1,17 +1,19 @@
 // Tables across tissues and the report.
 
-include { schemaGroups } from './params.nf'
+include { disclosureMode; schemaGroups } from './params.nf'
 include { skippedStages } from './stages.nf'
 include { SUMMARISE } from '../modules/summarise/main.nf'
 include { MULTIQC   } from '../modules/multiqc/main.nf'
 
-// Parameters that differ from their defaults, as a MultiQC section.
+// Parameters that differ from their defaults, as a MultiQC section. A path may name somebody: of one a shareable report
+// says only that it was given.
 def parametersSection(opts) {
     def shown = []
+    def shareable = disclosureMode(opts) == 'shareable'
     schemaGroups().each { group ->
         group.properties.each { name, p ->
             def value = opts[name]
-            if (value != null && value.toString() != (p['default'] == null ? '' : p['default'].toString()) && !p.hidden) { shown << [name, value.toString()] }
+            if (value != null && value.toString() != (p['default'] == null ? '' : p['default'].toString()) && !p.hidden) { shown << [name, shareable && p.format ? 'given' : value.toString()] }
         }
     }
     def escape = { text -> text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;').replace('"', '&quot;') }
@@ -53,6 +55,8 @@ workflow REPORT {
         file("${projectDir}/assets/methods.toml"),
         opts.features ? "-,${opts.features_name},given" : opts.primary,
         skippedStages(opts).collect { stage, why -> "${stage}: ${why}".toString() },
+        opts.pseudonyms ? file(opts.pseudonyms) : [],
+        [mode: disclosureMode(opts), genotypes: opts.genotypes as boolean],
     )
 
     ch_versions = versions.mix(SUMMARISE.out.versions).map { path -> path.text.trim() }

@@ -13,7 +13,14 @@ def stageNeeds() {
         enrich              : [],
         combine_enrichment  : ['enrich'],
         describe_features   : [],
+        map_qtl             : [],
     ]
+}
+
+// {stage: what the user would have to give for it}.
+def stageLacks(opts) {
+    def genotypes = opts.genotypes || opts.simulate
+    return [map_qtl: genotypes ? '' : '--genotypes'].findAll { _stage, lacking -> lacking }
 }
 
 // A stage and what it needs, directly or through another.
@@ -32,6 +39,7 @@ def skippedStages(opts) {
     def why = stageNeeds().keySet().collectEntries { stage ->
         def lacking = withNeeds(stage).findAll { need -> need in skip }
         [stage, stage in skip ? 'named by --skip'
+            : stageLacks(opts)[stage] ? "needs ${stageLacks(opts)[stage]}".toString()
             : asked && !(stage in asked) ? "not named by --only ${stageList(opts.only).join(',')}".toString()
             : lacking ? "needs ${lacking.join(' and ')}, named by --skip".toString()
             : '']
@@ -53,6 +61,7 @@ def stageFaults(opts) {
         def lacking = withNeeds(stage).findAll { need -> need in skip }
         stage in lacking ? ["--only and --skip both name ${stage}".toString()]
             : lacking ? ["--only ${stage} needs ${lacking.join(' and ')}, which --skip names".toString()]
+            : stageLacks(opts)[stage] ? ["--only ${stage} needs ${stageLacks(opts)[stage]}".toString()]
             : []
     }
     if (!faults && skippedStages(opts).size() == known.size()) { faults = ["--skip ${opts.skip} leaves none of the stages ${known.join(', ')}".toString()] }

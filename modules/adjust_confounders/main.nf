@@ -22,7 +22,7 @@ process ADJUST_CONFOUNDERS {
     script:
     def also = settings.adjust_also ? "--adjust-also ${settings.adjust_also}" : ''
     """
-    # bin: hx_arguments.py hx_assumptions.py hx_cli.py hx_confounder_tables.py hx_design.py hx_directions.py hx_donors.py hx_factor_cells.py hx_factor_curve.py hx_factor_levels.py hx_factor_pcs.py hx_factor_tests.py hx_factors.py hx_fdr.py hx_io.py hx_join.py hx_layout.py hx_ledger.py hx_linear.py hx_parallel.py hx_pvalue.py hx_rows.py hx_selection.py hx_splines.py hx_variance.py
+    # bin: hx_arguments.py hx_assumptions.py hx_bins.py hx_cli.py hx_confounder_tables.py hx_design.py hx_directions.py hx_donors.py hx_factor_cells.py hx_factor_curve.py hx_factor_levels.py hx_factor_pcs.py hx_factor_tests.py hx_factors.py hx_fdr.py hx_io.py hx_join.py hx_layout.py hx_ledger.py hx_linear.py hx_parallel.py hx_pvalue.py hx_rows.py hx_selection.py hx_splines.py hx_variance.py
     cat > cohort.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

@@ -9,7 +9,8 @@ process DRAW_FEATURES {
     // where patch features are all there is. patch_features: <sample>.h5 of the slides to map. models: *.model.h5.
     input:
     tuple val(meta), path(tables, stageAs: 'tables/*'), val(table), path(slides, stageAs: 'slides?/*'), path(patch_features, stageAs: 'patch_features?/*'), path(models)
-    val settings // map: patch_sizes, map_genes
+    val settings // map: patch_sizes, map_genes, disclosure (internal or shareable), donors (all of the run, to be numbered)
+    path pseudonyms, stageAs: 'pseudonyms/*' // donor, pseudonym; or []
 
     output:
     tuple val(meta), path('galleries/*.png'), emit: galleries, optional: true
@@ -24,16 +25,22 @@ process DRAW_FEATURES {
     def with_slides = table ? "--slides slides.tsv --slide-dir . --sizes ${settings.patch_sizes}" : ''
     def with_maps = patch_features ? '--patch-features .' : ''
     def named = (settings.map_genes ?: '').replace("'", "'\\''")
+    def named_as = pseudonyms ? "--pseudonyms ${pseudonyms}" : ''
     def with_models = models ? "--models ${models} --map-genes='${named}'" : ''
     """
-    # bin: hx_artefacts.py hx_bands.py hx_cards.py hx_cli.py hx_companions.py hx_donors.py hx_feature_map.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_linear.py hx_maps.py hx_mqc.py hx_overlay.py hx_patch_pcs.py hx_picture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_slide_pictures.py hx_tissue.py hx_tree_picture.py
+    # bin: hx_artefacts.py hx_bands.py hx_bins.py hx_cards.py hx_cli.py hx_companions.py hx_disclosure.py hx_donors.py hx_feature_map.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_linear.py hx_maps.py hx_mqc.py hx_overlay.py hx_patch_pcs.py hx_picture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_slide_pictures.py hx_tissue.py hx_tree_picture.py
     cat > slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
+    END_OF_TABLE
+
+    cat > donors.txt << 'END_OF_TABLE'
+    ${settings.donors.join('\n    ')}
     END_OF_TABLE
 
     draw_features.py \\
         --tables tables \\
         --setting-prefix ${meta.id} ${with_slides} ${with_maps} ${with_models} \\
+        --disclosure ${settings.disclosure} --donors donors.txt ${named_as} \\
         --threads ${task.cpus} \\
         --outdir .
 

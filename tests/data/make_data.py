@@ -12,6 +12,7 @@ MADE = ROOT / "tests" / "data" / "made"
 sys.path[:0] = [str(ROOT / "bin"), str(ROOT / "tests" / "python")]
 
 from encoders_made import write_encoder  # noqa: E402
+from qtl_made import correlated, drawn_dosage, image_of, names, write_dosage  # noqa: E402
 
 import aggregate_features  # noqa: E402
 import associate  # noqa: E402
@@ -76,9 +77,21 @@ def make_tcga() -> None:
     (folder / "gdc_sample_sheet.tsv").write_text("\n".join(rows) + "\n")
 
 
+def make_qtl() -> None:
+    """Genotypes, features and a design of 80 donors, more than the cohort has; a variant goes with a feature."""
+    rng, donors, folder = np.random.default_rng(3), names(80), MADE / "qtl"
+    folder.mkdir(parents=True)
+    dosage, values = drawn_dosage(rng, 300, 80, low=0.2), correlated(rng, 80, 12)
+    values[:, 0] = 3 * dosage[100] + rng.normal(size=80)
+    write_dosage(folder / "genotypes.h5", dosage, donors, step=200_000)
+    image_of(values, donors).write_h5ad(folder / "Lung.256.h5ad")
+    (folder / "design.tsv").write_text("\n".join(["donor", *donors]) + "\n")
+
+
 def main() -> None:
     shutil.rmtree(MADE, ignore_errors=True)
     make_tcga()
+    make_qtl()
     make_training()
     cohort = MADE / "cohort"
     run(

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Traits by name: genes, features and annotations; the pairs to look at; donors who have both traits of a pair."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from hx_cli import DataError, preview
+from hx_donors import aggregated
+from hx_expression import rank_inverse_normal
+from hx_gene_lists import without_version
+from hx_io import read_table
+
+GENE, FEATURE, ANNOTATION = KINDS = ("gene", "feature", "annotation")
+MOST_NEAREST = 3
+
+
+class Trait(NamedTuple):
+    """A trait: kind, name, label (a gene's symbol) and (donors,) values, NaN where a donor has none."""
+
+    kind: str
+    name: str
+    label: str
+    values: np.ndarray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that another study may give it."""
+        return tuple(dict.fromkeys((self.name, self.label)))
+
+
+def traits_of(
+    expression: AnnData, features: AnnData, donors: np.ndarray, aggregation: str
+) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
+    """{kind: (columns name and label, (donors, traits) values)} of the genes that were kept and of all features.
+
+    Raises:
+        DataError: no layer `int`.
+    """
+    if "int" not in expression.layers:
+        raise DataError("no layer `int` (rank-inverse-normal values) of expression: make it with prepare_expression.py")
+    kept = expression.var["kept"].to_numpy(bool) if "kept" in expression.var else slice(None)
+    genes, image = expression[donors, kept], features[donors]
+    return {
+        GENE: (_names(genes.var_names, genes.var["symbol"]), np.asarray(genes.layers["int"], np.float64)),
+        FEATURE: (_names(image.var_names, image.var_names), aggregated(image, aggregation)),
+    }
+
+
+def _names(names: Iterable[str], labels: Iterable[str]) -> pd.DataFrame:
+    return pd.DataFrame({"name": list(names), "label": list(labels)}, dtype=object)
+
+
+class Unknown(NamedTuple):
+    """A name that no trait bears, and the nearest ones."""
+
+    name: str
+    reason: str
+
+
+class Pair(NamedTuple):
+    """Two traits; a name that is unknown stands in its place."""
+
+    first: Trait | Unknown
+    second: Trait | Unknown
+
+
+class Catalogue:
+    """All traits of the donors: genes by id, id without version or symbol, features and annotations by name."""
+
+    def __init__(self, traits: dict[str, tuple[pd.DataFrame, np.ndarray]]):
+        """traits: as of traits_of."""
+        self.traits = traits
+        self.by_name: dict[str, dict[str, list[int]]] = {}
+        for kind, (names, _) in traits.items():
+            found: dict[str, list[int]] = {}
+            for column in (names["name"], without_version(names["name"].astype(str)), names["label"]):
+                for k, name in enumerate(column):
+                    if name and k not in found.setdefault(str(name), []):
+                        found[str(name)].append(k)
+            self.by_name[kind] = found
+
+    def find(self, name: str) -> Trait | Unknown:
+        """The trait of a name, or of kind:name where several kinds have it."""
+        kind, colon, rest = name.partition(":")
+        kinds, wanted = ((kind,), rest) if colon and kind in self.by_name else (tuple(self.by_name), name)
+        found = [(kind, k) for kind in kinds for k in self._places(kind, wanted)]
+        if len(found) == 1:
+            return self.trait(*found[0])
+        if found:
+            several = [f"{kind}:{self.traits[kind][0]['name'].iloc[k]}" for kind, k in found]
+            return Unknown(name, f"{len(found)} traits are called {wanted}: write {' or '.join(several)}")
+        known = [other for kind in kinds for other in self.by_name[kind]]
+        near = difflib.get_close_matches(wanted, known, MOST_NEAREST, 0.5)
+        told = f"nearest: {preview(near)}" if near else f"there are {preview(sorted(known), MOST_NEAREST)}"
+        return Unknown(name, f"no {' or '.join(kinds)} is called {wanted}; {told}")
+
+    def _places(self, kind: str, name: str) -> list[int]:
+        names = self.by_name[kind]
+        plain = str(without_version(pd.Series([name], dtype=str)).iloc[0])
+        return names.get(name) or names.get(plain) or []
+
+    def trait(self, kind: str, place: int) -> Trait:
+        names, values = self.traits[kind]
+        row = names.iloc[place]
+        return Trait(kind, str(row["name"]), str(row["label"]), values[:, place])
+
+
+def read_pairs(path: Path) -> list[tuple[str, str]]:
+    """Names of the pairs of a table with columns exposure and outcome, each pair once, whichever comes first.
+
+    Raises:
+        DataError: a column is missing, there is no row, or a row names one trait twice or not at all; all rows at once.
+    """
+    table = read_table(path)
+    if not {"exposure", "outcome"} <= set(table):
+        raise DataError(f"{path}, row 1: columns exposure and outcome are expected")
+    if table.empty:
+        raise DataError(f"{path}: no pair in it: write exposure and outcome, one pair a row")
+    faults, pairs = [], {}
+    for row, first, second in zip(table.index + 2, table["exposure"], table["outcome"], strict=True):
+        first, second = first.strip(), second.strip()
+        if not first or not second or first == second:
+            faults.append(f"{path}, row {row}: {first!r} and {second!r}: two traits are expected")
+        pairs.setdefault(frozenset((first, second)), (first, second))
+    if faults:
+        raise DataError(*faults)
+    return list(pairs.values())
+
+
+def strongest_pairs(path: Path, setting: str, alpha: float, top: int) -> list[tuple[str, str]]:
+    """The genes found in a setting, of smallest p, with their best features.
+
+    Args:
+        path: <prefix>.association_genes.parquet.
+    """
+    columns = ["setting", "gene", "best_feature", "gene_p", "gene_q"]
+    table = pd.read_parquet(path, columns=columns)
+    table = table[(table["setting"].astype(str) == setting) & (table["gene_q"] <= alpha)]
+    table = table.sort_values(["gene_p", "gene"], kind="stable").head(top)
+    features, genes = table["best_feature"].astype(str), table["gene"].astype(str)
+    return [(f"{GENE}:{gene}", f"{FEATURE}:{feature}") for gene, feature in zip(genes, features, strict=True)]
+
+
+def read_annotations(path: Path, donors: np.ndarray) -> tuple[pd.DataFrame, np.ndarray, list[tuple[str, str, str]]]:
+    """Columns name and label, (donors, annotations) values, and (id, kind, reason) of columns that are no trait.
+
+    A table by donor. Numbers are taken as they are, two different words as 0 and 1 (the later one in the alphabet is
+    1); a blank cell is a donor without a value.
+
+    Raises:
+        DataError: no column donor, or a donor twice.
+    """
+    table = read_table(path)
+    if "donor" not in table or table["donor"].duplicated().any():
+        raise DataError(f"{path}: a column donor with every donor once is expected")
+    table = table.set_index("donor").reindex(donors).fillna("")
+    names, values, lost = [], [], []
+    for name in table:
+        cells = table[name].str.strip()
+        numbers = pd.to_numeric(cells, errors="coerce")
+        words = sorted(set(cells[cells != ""]))
+        if numbers[cells != ""].isna().any():
+            numbers = cells.map({word: float(k) for k, word in enumerate(words)}) if len(words) == 2 else None
+        if numbers is None or not len(words):
+            lost.append((name, ANNOTATION, f"neither numbers nor two words in {path.name}"))
+            continue
+        names.append(name)
+        values.append(numbers.to_numpy(float))
+    return _names(names, names), np.column_stack(values) if values else np.empty((len(donors), 0)), lost
+
+
+def with_values(traits: Iterable[Trait]) -> np.ndarray:
+    """(donors,) bool: every trait has a value."""
+    return np.logical_and.reduce([np.isfinite(trait.values) for trait in traits])
+
+
+def normal_of(traits: list[Trait], rows: np.ndarray) -> np.ndarray:
+    """(donors, traits) rank-normal values of some donors."""
+    return rank_inverse_normal(np.array([trait.values[rows] for trait in traits])).T

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Data files of the explorer: <name>.js calls `histogex.put(name, content)`, for a page from file:// may not fetch.
+
+A table is packed by columns. A column is one of
+    {"kind": "text", "text": "a\\nb\\n..."}                       texts, a line each
+    {"kind": "level", "levels": "a\\nb", "codes": base64}         texts that repeat; int32, -1 for none
+    {"kind": "number", "values": base64}                         float32, NaN for a missing one
+    {"kind": "integer", "values": base64}                        int32, no missing one
+    {"kind": "p", "values": base64}                              float32 of -log10 p, which no small p leaves
+with little-endian numbers: a fifth of the same as JSON, and read ten times as fast.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hx_io import atomic
+
+FORMAT = 1  # one more whenever a data file changes; the page refuses others
+
+
+def base64_of(values: np.ndarray, kind: str) -> str:
+    """Little-endian numbers of a kind ('f4', 'i4', 'i2') as base64 text."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype=f"<{kind}").tobytes()).decode("ascii")
+
+
+def lines_of(values: Sequence[object]) -> str:
+    """Texts, a line each; missing ones are empty, line ends within one blanks."""
+    return "\n".join(" ".join(str(v).splitlines()) if not pd.isna(v) else "" for v in values)
+
+
+def pack_column(column: pd.Series, is_p: bool = False) -> dict[str, str]:
+    """A column as one of the kinds above; is_p: it holds p- or q-values."""
+    if is_p:
+        with np.errstate(divide="ignore"):
+            return {"kind": "p", "values": base64_of(-np.log10(column.to_numpy(np.float64, na_value=np.nan)), "f4")}
+    if pd.api.types.is_bool_dtype(column):
+        column = column.map({True: "yes", False: "no"})
+    if pd.api.types.is_integer_dtype(column) and not column.isna().any():
+        return {"kind": "integer", "values": base64_of(column.to_numpy(), "i4")}
+    if pd.api.types.is_numeric_dtype(column):
+        return {"kind": "number", "values": base64_of(column.to_numpy(np.float64, na_value=np.nan), "f4")}
+    codes, levels = pd.factorize(column.astype(object), use_na_sentinel=True)
+    if len(levels) * 2 > len(column):
+        return {"kind": "text", "text": lines_of(column)}
+    return {"kind": "level", "levels": lines_of(levels), "codes": base64_of(codes, "i4")}
+
+
+def pack(table: pd.DataFrame, p_columns: Sequence[str] = ()) -> dict[str, object]:
+    """A table for the page, without the columns that are missing in every row."""
+    columns = {
+        str(name): pack_column(column, name in p_columns)
+        for name, column in table.items()
+        if not len(table) or not column.isna().all()
+    }
+    return {"rows": len(table), "columns": columns}
+
+
+def write_data(name: str, content: Mapping[str, object], folder: Path) -> None:
+    """Write <folder>/<name>.js. No `<` is in it as it is, so that no text of a cohort can end a script."""
+    text = json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    with atomic(folder / f"{name}.js") as temporary:
+        temporary.write_text(f"histogex.put({json.dumps(name)},{text});\n")
