@@ -144,7 +144,7 @@ TIMED = """() => { window.timed = (act, done) => new Promise((ready, failed) => 
   window.card = (what) => `.panel [aria-label="Chosen ${what}"] `;
   window.of = () => one('#main [data-setting]').dataset.setting; }"""
 STEPS = {  # what is done and what the page then shows; K counts from 1
-    "a gene": ("all(rows)[K].click()", "one(card('gene') + 'h3')?.textContent === all(rows)[K].textContent"),
+    "a gene": ("all(rows)[K].click()", "one(card('gene') + 'h2')?.textContent === all(rows)[K].textContent"),
     "sort by q": (
         "[...all('.left button.head')].find(b => b.textContent === 'q').click()",
         "[...all('.left th[scope=col]')].find(h => h.textContent === 'q').getAttribute('aria-sort') !== 'none'",
@@ -160,7 +160,7 @@ STEPS = {  # what is done and what the page then shows; K counts from 1
     ),
     "a feature of the gene": (
         "all(card('gene') + 'tbody button')[K].click()",
-        "one(card('feature') + 'h3').textContent === all(card('gene') + 'tbody button')[K].textContent",
+        "one(card('feature') + 'h2').textContent === all(card('gene') + 'tbody button')[K].textContent",
     ),
     "features": ("one('#view-features').click()", "one('.left [aria-label=Features]')"),
     "gene sets": ("one('#view-sets').click()", "one('.dots')"),

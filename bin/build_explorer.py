@@ -17,7 +17,7 @@ from hx_cli import DataError, command, log, parser, primary_setting, skipped_sta
 from hx_disclosure import FEW, INTERNAL, Disclosure, add_arguments, read_pseudonyms
 from hx_explorer_data import FORMAT, pack, write_data
 from hx_explorer_files import Files
-from hx_explorer_index import gathered, lacking, pictures_of, settings
+from hx_explorer_index import KINDS, gathered, lacking, pictures_of, settings
 from hx_explorer_points import read_values, setting_points
 from hx_explorer_tables import P_COLUMNS, read_prefix, setting_tables
 from hx_io import atomic, read_names, read_table
@@ -78,7 +78,7 @@ def build(args: argparse.Namespace, files: Files, disclosure: Disclosure) -> int
         files.note("", "no table tells of a setting that ran: there is nothing to browse")
     parts, pictures, links = {}, {}, {}
     names = sorted(read_names(args.pictures)) if args.pictures else []
-    models = kinds.get("confounder_model", pd.DataFrame(columns=["tissue_id", "size"]))
+    models = kinds.get("confounder_model", pd.DataFrame(columns=["tissue_id", "size", *KINDS["confounder_model"]]))
     for (tissue, size), group in rows.groupby(["tissue_id", "size"], sort=False):
         prefix = f"{tissue}.{size}"
         lacking(files, prefix, skipped)

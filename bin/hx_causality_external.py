@@ -86,13 +86,22 @@ def cohort_outcome(
     return Outcome("", rows, r2, donors, pcs)
 
 
+def wanted(exposure: pd.DataFrame) -> pd.DataFrame:
+    """Rows of an exposure that are looked at: instruments, and the region of the strongest one. At least one row."""
+    return exposure[(exposure["p"] <= INSTRUMENT_P) | _near_lead(exposure)]
+
+
+def _near_lead(exposure: pd.DataFrame) -> pd.Series:
+    lead = exposure.iloc[int(np.argmin(exposure["p"].to_numpy()))]
+    return (exposure["chrom"] == lead["chrom"]) & ((exposure["pos"] - lead["pos"]).abs() <= REGION_WINDOW)
+
+
 def matched(exposure: pd.DataFrame, variants: pd.DataFrame) -> np.ndarray:
     """(rows,) place among `variants` of each row: same position, of several there the one with its alleles; else -1."""
     at: dict[tuple, list[int]] = {}
-    wanted = set(zip(exposure["chrom"], exposure["pos"], strict=True))
-    for place, key in enumerate(zip(variants["chrom"], variants["pos"], strict=True)):
-        if key in wanted:
-            at.setdefault(key, []).append(place)
+    near = np.flatnonzero(np.isin(variants["pos"].to_numpy(), exposure["pos"].to_numpy()))
+    for place, key in zip(near, variants[["chrom", "pos"]].iloc[near].itertuples(index=False, name=None), strict=True):
+        at.setdefault(key, []).append(place)
     ref, alt = variants["ref"].to_numpy(), variants["alt"].to_numpy()
     out = np.full(len(exposure), -1)
     keys = zip(exposure["chrom"], exposure["pos"], exposure["effect_allele"], exposure["other_allele"], strict=True)
@@ -211,9 +220,7 @@ def _independent(source: Source) -> Assumption:
 
 def _coloc(exposure: pd.DataFrame, outcome: Outcome, use: np.ndarray, sign: np.ndarray) -> Coloc | None:
     """Colocalisation around the exposure's strongest variant; None where the file has too few variants there."""
-    lead = exposure.iloc[int(np.argmin(exposure["p"].to_numpy()))]
-    near = (exposure["chrom"] == lead["chrom"]) & ((exposure["pos"] - lead["pos"]).abs() <= REGION_WINDOW)
-    rows = np.flatnonzero(use & near.to_numpy())
+    rows = np.flatnonzero(use & _near_lead(exposure).to_numpy())
     if len(rows) < REGION:
         return None
     first = log_abf(*(exposure[name].to_numpy(float)[rows] for name in ("beta", "se")))

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from hx_causality import unit
-from hx_causality_traits import GENE, Trait, normal_of
+from hx_causality_tables import Side
+from hx_causality_traits import GENE, Pair, Trait, normal_of
 from hx_causality_variants import Variants
 from hx_donors import named_generator
 from hx_genotypes import Genotypes
@@ -63,5 +64,15 @@ class Frame:
         self.variants = Variants(given.genotypes, self.donors, self.space, given.limits, given.positions)
         wide = [key for key in self.x if key[0] != GENE]
         if wide:
-            found = self.variants.of_genome(np.column_stack([self.x[key] for key in wide]), self.folds)
+            found = self.variants.of_genome(np.column_stack([self.x[key] for key in wide]))
             self.genome = dict(zip(wide, found, strict=True))
+
+
+class Judged(NamedTuple):
+    """A pair, its place among the pairs asked for, its donors, and what every source says of both directions."""
+
+    place: int
+    pair: Pair
+    frame: Frame
+    forward: list[Side]
+    back: list[Side]

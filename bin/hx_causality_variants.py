@@ -9,20 +9,14 @@ import pandas as pd
 from hx_causality import Candidates
 from hx_genotypes import Genotypes, blocks
 from hx_linear import ResidualSpace
-from hx_mr_crossfit import FOLDS
 from hx_positions import near
 from hx_pvalue import critical_r
-from hx_qtl import TESTED, Imputed, Limits, imputed, minor_counts, status_of
+from hx_qtl import SPANNED, TESTED, Imputed, Limits, imputed, minor_counts, status_of
 
 CIS_WINDOW = 1_000_000  # bases on each side of the transcription start site
 CIS_P, GENOME_P = 1e-3, 5e-8  # largest p of a pick in nine tenths of the donors
-KEPT_P = 1e-5  # of the whole genome, variants that reach it in one of the folds are looked at again
+KEPT_P = 1e-5  # of the whole genome, variants that reach it are looked at in every fold
 MOST_KEPT = 4000  # of those, the strongest
-
-
-def others(values: np.ndarray) -> np.ndarray:
-    """Sums over the other folds, from sums within folds along the last axis."""
-    return values.sum(axis=-1, keepdims=True) - values
 
 
 class Variants:
@@ -66,34 +60,40 @@ class Variants:
         for index, dosage in blocks(self.genotypes, self.donors, keep=keep):
             block = imputed(dosage)
             common = self._common(block)
-            places.append(index[common])
-            parts.append(block.values[common].astype(np.float64) @ self.space.rotation)
+            values = block.values[common].astype(np.float64)
+            rows = values @ self.space.rotation
+            left = np.einsum("ij,ij->i", rows, rows) > SPANNED * np.einsum("ij,ij->i", values, values)
+            places.append(index[common][left])
+            parts.append(rows[left])
         if not sum(map(len, places)):
             return Candidates(*none, f"no common variant within {CIS_WINDOW // 1000} kb of {gene}")
         return Candidates(np.vstack(parts), np.concatenate(places), CIS_P, True, "")
 
-    def of_genome(self, values: np.ndarray, folds: np.ndarray) -> list[Candidates]:
-        """For each trait, the variants of the genome that go with it at KEPT_P without one of the folds.
+    def of_genome(self, values: np.ndarray) -> list[Candidates]:
+        """For each trait, the variants of the genome that go with it at KEPT_P in all donors.
+
+        A variant that has GENOME_P in most folds has KEPT_P in all donors: this spares memory and decides nothing.
 
         Args:
             values: (dim, traits) in the residual space.
         """
         best: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(values.shape[1])]
-        inside = [folds == fold for fold in range(FOLDS)]
-        squares = others(np.column_stack([np.einsum("ij,ij->j", values[rows], values[rows]) for rows in inside]))
-        cut = np.array([critical_r(KEPT_P, len(folds) - rows.sum() - 1) ** 2 for rows in inside])
-        traits, rotation = values.astype(np.float32), self.space.rotation.astype(np.float32)
+        cut = critical_r(KEPT_P, len(values) - 1)
+        basis = self.space.basis[:, 1:].astype(np.float32)
+        # In the donors' own coordinates: the residual of a variant is never made.
+        traits = (self.space.rotation @ (values / np.linalg.norm(values, axis=0))).astype(np.float32)
         for index, dosage in blocks(self.genotypes, self.donors):
             block = imputed(dosage)
             common = self._common(block)
-            a = block.values[common] @ rotation
-            product = others(np.stack([a[:, rows] @ traits[rows] for rows in inside], axis=-1))
-            length = others(np.column_stack([np.einsum("ij,ij->i", a[:, rows], a[:, rows]) for rows in inside]))
-            r2 = product**2 / np.maximum(length, 1e-12)[:, None, :] / squares
-            strength = (r2 / cut).max(axis=2)
+            a = block.values[common]
+            fitted = a @ basis
+            whole = np.einsum("ij,ij->i", a, a)
+            length = whole - np.einsum("ij,ij->i", fitted, fitted)
+            left = length > SPANNED * whole
+            r = np.abs(a @ traits) / np.sqrt(np.where(left, length, 1))[:, None]
             for trait, kept in enumerate(best):
-                own = strength[:, trait] >= 1
-                kept.append((index[common][own], strength[own, trait]))
+                own = left & (r[:, trait] >= cut)
+                kept.append((index[common][own], r[own, trait]))
         return [self._of_places(kept) for kept in best]
 
     def _of_places(self, kept: Sequence[tuple[np.ndarray, np.ndarray]]) -> Candidates:

@@ -6,7 +6,8 @@ say in it:
     holds here                          a share: p <= ALPHA and the interval holds the published number; a difference:
                                         its interval lies above 0; of others, as said at their function
     does not hold here                  it differs from its null, but not as claimed
-    not distinguishable from its null   p > ALPHA, or the interval holds 0: neither a proof of the claim nor against it
+    not distinguishable from its null   a share: p > ALPHA; a difference: its interval holds 0; neither proves the claim
+                                        nor that there is nothing
     not testable here                   no table says anything of it
 """
 
@@ -104,9 +105,8 @@ def share_verdict(published: float, low: float, high: float, p: float) -> tuple[
     """Verdict on a share, and why. Untestable: it has no interval or no p."""
     if any(math.isnan(value) for value in (low, high, p)):
         raise Untestable("the table has no interval or no p of it")
+    side = "lies below" if high < published else "lies above" if low > published else "holds"
+    why = f"the interval {side} the published {100 * published:.1f} %"
     if p > ALPHA:
-        return CHANCE, f"p is above {ALPHA:g}"
-    if low <= published <= high:
-        return HOLDS, f"the interval holds the published {100 * published:.1f} %"
-    side = "below" if high < published else "above"
-    return FAILS, f"the interval lies {side} the published {100 * published:.1f} %"
+        return CHANCE, f"p is above {ALPHA:g}; {why}"
+    return HOLDS if side == "holds" else FAILS, why

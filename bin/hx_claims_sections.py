@@ -19,8 +19,8 @@ NUMBER = {"format": "{:.3g}", "scale": False}
 RULE = (
     f"holds here: of a share, p at most {ALPHA:g} and an interval that holds the published number; of a difference, an "
     "interval above 0; of others as the column Why says. Does not hold here: it differs from its null, but not as "
-    f"claimed. Not distinguishable from its null: p above {ALPHA:g} or an interval that holds 0, which is no proof "
-    "against the claim. Not testable here: no table of this run tells of it"
+    f"claimed. Not distinguishable from its null: of a share, p above {ALPHA:g}; of a difference, an interval that "
+    "holds 0; neither proves that there is nothing. Not testable here: no table of this run tells of it"
 )
 MOST_TISSUES = 3  # whose claims stand in words; all are in the table
 

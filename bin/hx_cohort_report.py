@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from hx_disclosure import few
@@ -113,17 +114,21 @@ def covariate_fates(summary: pd.DataFrame) -> pd.DataFrame:
     return table.assign(_out=table["used"] == 0).sort_values("_out", kind="stable", ignore_index=True)[columns]
 
 
-def covariates_wide(by_tissue: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+def covariates_wide(by_tissue: pd.DataFrame, summary: pd.DataFrame, least: int = 0) -> pd.DataFrame:
     """A row a tissue, a column a covariate: "median (q1 to q3)", or the commonest levels with their shares.
 
     Shown are covariates of the donor and of handling, and RIN, that are a factor in some tissue; the first sixteen.
 
     Args:
         by_tissue: covariates_by_tissue.tsv. summary: covariate_summary.tsv.
+        least: donors with a value; cells of fewer are blank.
     """
     used = summary[(summary["used"] == "yes") & (summary["group"].isin(["donor", "handling"]) | _is_rin(summary))]
     names = list(dict.fromkeys(used["column"]))[:COVARIATES_SHOWN]
-    rows = by_tissue[by_tissue["column"].isin(names)]
+    enough = summary[summary["n"] - summary["missing"] >= least]
+    enough = set(enough[["tissue_id", "column"]].itertuples(index=False, name=None))
+    known = [key in enough for key in by_tissue[["tissue_id", "column"]].itertuples(index=False, name=None)]
+    rows = by_tissue[by_tissue["column"].isin(names) & np.array(known, dtype=bool)]
     told = {key: _cell(part) for key, part in rows.groupby(["tissue_id", "column"], sort=True)}
     tissues = sorted(set(rows["tissue_id"]))
     cells = {name: [told.get((tissue, name), "") for tissue in tissues] for name in names}

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from hx_cohort_report import EVERY, dataset, excluded_text
-from hx_disclosure import Disclosure, few
+from hx_cohort_report import EVERY, covariates_wide, dataset, excluded_text
+from hx_disclosure import FEW, Disclosure, few
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, bars, escape, table, text
 from hx_sections import COLOURS, named
@@ -44,7 +44,7 @@ def cohort_sections(
     if "covariate_fates" in tables:
         shown.append(_fates(tables["covariate_fates"]))
     if "covariates_wide" in tables:
-        shown.append(_covariates(tables["covariates_wide"]))
+        shown.append(_covariates(tables["covariates_wide"]) | {"shareable": lambda _: _of_enough_donors(gathered)})
     if "sex_check" in gathered:
         shown.append(_sex(gathered["sex_check"]))
     if "pathology_categories" in tables:
@@ -125,6 +125,12 @@ def _covariates(rows: pd.DataFrame) -> dict:
         "Tissue",
         list(rows["tissue_id"]),
     )
+
+
+def _of_enough_donors(gathered: Mapping[str, pd.DataFrame]) -> dict:
+    """The same without what fewer than FEW donors have."""
+    summary = gathered["covariate_summary"]
+    return _covariates(covariates_wide(gathered["covariates_by_tissue"], summary, least=FEW))
 
 
 def _fates(rows: pd.DataFrame) -> dict:

@@ -170,7 +170,7 @@ def _components(tissue: str, tables: Mapping[str, pd.DataFrame]) -> dict:
         parent_name="Principal components of the donors",
         parent_description="",
     )
-    shown = f"{components} median and quartiles of both, a cross a group of donors by {told}"
+    shown = f"{components} for each group of donors a cross of medians and quartiles, by {told}"
     return binned(content, shown, list(zip(config["data_labels"], donors, strict=True)))
 
 

@@ -14,14 +14,13 @@ QUARTILES = {  # columns of hx_disclosure.in_bins, and their colours
     "lower quartile": ("low", "#56B4E9"),
 }
 Panel = tuple[dict[str, str], pd.DataFrame]
-Drawn = tuple[dict[str, list[list[float]]], list[int]]  # points of each line; donors of each bin or group
 
 
 def binned(content: dict, shown: str, panels: Sequence[Panel]) -> dict:
     """A scatter section of donors, with what a shareable report has in its place.
 
-    That draws, panel by panel, the median and quartiles of y in bins of x; of points in groups, each group of FEW or
-    more as a cross of the medians and quartiles of both.
+    That draws, panel by panel, lines of the median and quartiles of y in bins of x; of points in groups, for each group
+    of FEW or more a cross of five points, the medians and quartiles of both. Panels are all of one kind.
 
     Args:
         content: the scatter. shown: first sentence of the other section.
@@ -31,46 +30,38 @@ def binned(content: dict, shown: str, panels: Sequence[Panel]) -> dict:
 
 
 def _summaries(content: dict, shown: str, panels: Sequence[Panel]) -> dict:
-    data, labels = [], []
-    for label, points in panels:
-        drawn, counts = _crosses(points) if "group" in points else _quartile_lines(points)
-        if drawn:
-            data.append({escape(line): pairs for line, pairs in drawn.items()})
-            title = label.get("title", content["pconfig"]["title"])
-            labels.append(label | {"title": f"{title}; {', '.join(map(str, counts))} donors"})
-    about = {key: content[key] for key in ("parent_id", "parent_name", "parent_description") if key in content}
+    grouped = any("group" in points for _, points in panels)
+    made = [(label, *(_crosses(points) if grouped else _quartile_lines(points))) for label, points in panels]
+    made = [(label, drawn, counts) for label, drawn, counts in made if counts]
     which, name = content["id"], content["section_name"]
-    told = f"A shareable report shows no donor: bins and groups are of at least {FEW}."
-    if not data:
-        return text(which, name, told, "", ["There are too few donors."]) | about
-    config = {key: value for key, value in content["pconfig"].items() if key != "marker_size"}
-    config |= {"data_labels": labels, "colors": _colours(panels), "sort_samples": False}
-    return section(which, name, shown, told, "linegraph", data, pconfig=config, **about)
+    about = {key: content[key] for key in ("parent_id", "parent_name", "parent_description") if key in content}
+    if not made:
+        return text(which, name, shown, "", ["There are too few donors to be shown in groups."]) | about
+    counts = [count for panel in made for count in panel[2]]
+    told = f"A shareable report shows no donor; bins and groups are of {min(counts)} to {max(counts)}."
+    config = content["pconfig"] | {"data_labels": [label for label, _, _ in made]}
+    if not grouped:
+        config |= {"colors": {line: colour for line, (_, colour) in QUARTILES.items()}}
+        config.pop("marker_size", None)  # lines have none
+    kind, data = "scatter" if grouped else "linegraph", [drawn for _, drawn, _ in made]
+    return section(which, name, shown, told, kind, data, pconfig=config, **about)
 
 
-def _colours(panels: Sequence[Panel]) -> dict[str, str]:
-    """Colour of each line of `binned`."""
-    colours = {line: colour for line, (_, colour) in QUARTILES.items()}
-    for _, points in panels:
-        if "group" in points:
-            colours |= {escape(of): colour for of, colour in zip(points["group"], points["color"], strict=True)}
-    return colours
-
-
-def _quartile_lines(points: pd.DataFrame) -> Drawn:
+def _quartile_lines(points: pd.DataFrame) -> tuple[dict[str, list], list[int]]:
+    """Points of each line, and donors of each bin."""
     rows = in_bins(points["x"], points["y"])
-    drawn = {line: rows[["x", column]].to_numpy().tolist() for line, (column, _) in QUARTILES.items() if len(rows)}
-    return drawn, rows["n"].tolist()
+    return {line: rows[["x", column]].to_numpy().tolist() for line, (column, _) in QUARTILES.items()}, list(rows["n"])
 
 
-def _crosses(points: pd.DataFrame) -> Drawn:
+def _crosses(points: pd.DataFrame) -> tuple[dict[str, list], list[int]]:
+    """Points of each group, and donors of each."""
     drawn, counts = {}, []
     for group, own in points.groupby("group", sort=False):
         if len(own) >= FEW:
             (x0, x, x1), (y0, y, y1) = (
                 [float(f"{v:.3g}") for v in own[axis].quantile([0.25, 0.5, 0.75])] for axis in ("x", "y")
             )
-            # One stroke: from side to side, back to the middle, then up and down.
-            drawn[group] = [[x0, y], [x1, y], [x, y], [x, y0], [x, y1]]
+            places = [(x, y), (x0, y), (x1, y), (x, y0), (x, y1)]
+            drawn[escape(group)] = [{"x": a, "y": b, "color": own["color"].iloc[0]} for a, b in places]
             counts.append(len(own))
     return drawn, counts

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from hx_bins import bins_of
 from hx_cli import DataError
-from hx_disclosure import in_bins
+from hx_disclosure import BINS, FEW, in_bins
 from hx_donors import aggregated, common_donors, read_annotated, read_design, side_of, usable
 from hx_explorer_data import base64_of, lines_of, pack_column
 from hx_explorer_files import Files
@@ -21,7 +22,7 @@ POINT_GENES = 200  # of a setting, the strongest
 POINT_FEATURES = 400  # that go with them
 SCALE = 1000  # values are int16 thousandths of a standard deviation
 MAX_LEVELS = 12  # of a factor that colours points
-BINNED_PAIRS = 5  # of a gene, in a run to be shared
+BINNED_PAIRS = 3  # of a gene, in a run to be shared
 
 
 def chosen_pairs(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -85,12 +86,12 @@ def residuals(
     return donors, gene_values, pd.DataFrame(image.unit * image.left * scale, columns=part.var_names[keep])
 
 
-def factors(features: AnnData, donors: np.ndarray, model: pd.DataFrame | None) -> pd.DataFrame:
+def factors(features: AnnData, donors: np.ndarray, model: pd.DataFrame) -> pd.DataFrame:
     """(donors, factors) of the ledger that can colour points: numbers, and names of at most MAX_LEVELS levels.
 
-    model: columns factor and kind of confounder_model.tsv, None for none.
+    model: columns factor and kind of confounder_model.tsv.
     """
-    kinds = {} if model is None else dict(zip(model["factor"], model["kind"], strict=True))
+    kinds = dict(zip(model["factor"], model["kind"], strict=True))
     found = {}
     for name, kind in kinds.items():
         if name not in features.obs:
@@ -135,24 +136,32 @@ def binned_points(genes: pd.DataFrame, features: pd.DataFrame, pairs: pd.DataFra
     pairs = pairs.groupby("gene", sort=False).head(BINNED_PAIRS)
     numeric = colours.select_dtypes("number").dropna(axis=1)
     found = [in_bins(features[feature], genes[gene]) for gene, feature in pairs.itertuples(index=False, name=None)]
-    kept = pd.unique(pairs["feature"])
+    medians = {feature: _medians(features[feature], numeric) for feature in pd.unique(pairs["feature"])}
     return {
         "kind": "bins",
         "genes": lines_of(pairs["gene"]),
         "features": lines_of(pairs["feature"]),
         "bins": [[table[name].tolist() for name in ("n", "x", "low", "middle", "high")] for table in found],
         "factors": {
-            name: {feature: in_bins(features[feature], column)["middle"].tolist() for feature in kept}
-            for name, column in numeric.items()
+            name: {feature: values[:, k].tolist() for feature, values in medians.items()}
+            for k, name in enumerate(numeric)
         },
     }
+
+
+def _medians(feature: pd.Series, factors: pd.DataFrame) -> np.ndarray:
+    """(bins, factors) medians in the bins of in_bins, three significant digits: a thousand pairs share them."""
+    place, values = bins_of(feature.to_numpy(), BINS), factors.to_numpy()
+    kept = [k for k in range(place.max() + 1) if np.count_nonzero(place == k) >= FEW]
+    rows = [np.median(values[place == k], axis=0) for k in kept]
+    return np.array([[float(f"{v:.3g}") for v in row] for row in rows]).reshape(len(kept), values.shape[1])
 
 
 def setting_points(
     read: tuple[AnnData, AnnData, pd.DataFrame | None],
     tables: dict[str, pd.DataFrame],
     setting: pd.Series,
-    model: pd.DataFrame | None,
+    model: pd.DataFrame,
     shareable: bool,
     files: Files,
 ) -> dict[str, object] | None:

@@ -49,7 +49,7 @@ def wald(bx: float, sx: float, by: float, sy: float) -> tuple[Estimate, Estimate
     """Ratio of one variant's effects, with its first-order and its second-order standard error.
 
     by / bx; sy / |bx|, which takes bx as known; sqrt(sy^2 / bx^2 + by^2 sx^2 / bx^4), the delta method for independent
-    samples (Thomas, Lawlor & Thompson 2007, Ann Epidemiol 17:511, eq. 1).
+    samples (Thomas, Lawlor & Thompson 2007, Ann Epidemiol 17:511).
     """
     effect = by / bx
     first = sy / abs(bx)
@@ -61,8 +61,8 @@ def ivw(bx: np.ndarray, by: np.ndarray, sy: np.ndarray) -> Weighted:
     """Inverse-variance weighted mean of the ratios, with first-order weights; two variants or more.
 
     sum(bx by / sy^2) / sum(bx^2 / sy^2) with standard error sum(bx^2 / sy^2)^-1/2 (Burgess, Butterworth & Thompson
-    2013, Genet Epidemiol 37:658, eq. 3); with random effects that times max(1, sqrt(Q / (n - 1))), Q being Cochran's
-    statistic of the ratios (Bowden et al. 2017, Stat Med 36:1783, section 2).
+    2013, Genet Epidemiol 37:658; Rees, Wood & Burgess 2017, Stat Med 36:4705, eq. 2); with random effects that times
+    max(1, sqrt(Q / (n - 1))), Q being Cochran's statistic of the ratios (Bowden et al. 2017, Stat Med 36:1783).
     """
     weight = bx**2 / sy**2
     effect = float(np.sum(bx * by / sy**2) / weight.sum())
@@ -99,7 +99,7 @@ def i2gx(bx: np.ndarray, sx: np.ndarray, sy: np.ndarray) -> float:
     """Share of the variance of the associations with the exposure that is no sampling error; under .9, Egger is biased.
 
     (Q - (n - 1)) / Q, at least 0, with Q the heterogeneity of the |bx| / sy, whose standard errors are sx / sy (Bowden
-    et al. 2016, Int J Epidemiol 45:1961, eq. 4, for a regression weighted by sy^-2): the slope shrinks towards 0 by
+    et al. 2016, Int J Epidemiol 45:1961, for a regression weighted by sy^-2): the slope shrinks towards 0 by
     about this factor.
     """
     size, weight = np.abs(bx) / sy, (sy / sx) ** 2
@@ -108,7 +108,7 @@ def i2gx(bx: np.ndarray, sx: np.ndarray, sy: np.ndarray) -> float:
 
 
 def weighted_median_of(ratio: np.ndarray, weight: np.ndarray) -> float:
-    """Ratio at which half of the weight lies below, linear between the ratios (Bowden et al. 2016, eq. 5 and 6)."""
+    """Ratio at which half of the weight lies below, linear between the ratios (Bowden et al. 2016)."""
     order = np.argsort(ratio, kind="stable")
     ratio, weight = ratio[order], weight[order]
     below = (np.cumsum(weight) - weight / 2) / weight.sum()
@@ -145,9 +145,8 @@ class Steiger(NamedTuple):
 def steiger(r_x: float, r_y: float, n_x: float, n_y: float) -> Steiger:
     """Compare the correlations of the instruments with exposure and outcome, from samples without a common donor.
 
-    Difference of Fisher's z over its standard error (Hemani, Tilling & Davey Smith 2017, PLoS Genet 13:e1007081, eq. 3
-    and 4). Measurement error of reliability w leaves w r^2 of r^2: the order flips where w_y / w_x = r_y^2 / r_x^2
-    (their eq. 7, solved for the ratio).
+    Difference of Fisher's z over its standard error (Hemani, Tilling & Davey Smith 2017, PLoS Genet 13:e1007081).
+    Measurement error of reliability w leaves w r^2 of r^2: the order flips where w_y / w_x = r_y^2 / r_x^2.
     """
     r_x, r_y = abs(r_x), abs(r_y)
     z = (math.atanh(r_x) - math.atanh(r_y)) / math.sqrt(1 / (n_x - 3) + 1 / (n_y - 3))

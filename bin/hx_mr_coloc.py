@@ -25,7 +25,7 @@ def log_abf(beta: np.ndarray, se: np.ndarray, sd: float = 1.0) -> np.ndarray:
     """Logarithm of the approximate Bayes factor of each variant, association against none.
 
     (log(1 - r) + r z^2) / 2 with r = W / (W + se^2), W = (PRIOR_SD sd)^2 (Wakefield 2009, Genet Epidemiol 33:79;
-    Giambartolomei et al. 2014, PLoS Genet 10:e1004383, eq. 1 with the approximate Bayes factor inverted).
+    Giambartolomei et al. 2014, PLoS Genet 10:e1004383, eq. 4).
 
     Args:
         sd: standard deviation of the trait.
@@ -38,8 +38,7 @@ def log_abf(beta: np.ndarray, se: np.ndarray, sd: float = 1.0) -> np.ndarray:
 def coloc_abf(first: np.ndarray, second: np.ndarray) -> Coloc:
     """Posteriors from the log Bayes factors of the same variants of a region with two traits; one causal variant each.
 
-    Giambartolomei et al. 2014, eq. 4 to 8 of their Supplement: sums over variants, and over pairs of different variants
-    for H3; priors P1, P2, P12.
+    Giambartolomei et al. 2014: sums over variants, and over pairs of different variants for H3; priors P1, P2, P12.
     """
     sum_first, sum_second, sum_both = logsumexp(first), logsumexp(second), logsumexp(first + second)
     all_pairs = sum_first + sum_second

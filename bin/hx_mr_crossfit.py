@@ -8,7 +8,7 @@ their instrument (Denault et al. 2022, PLoS Comput Biol 18:e1010268). That alone
 hold the errors of donors of the other folds and the other way round, and where nothing is there to be picked the test
 still rejects in 9 % at 5 %. The first stage is therefore fitted to the part of the exposure that is uncorrelated with
 the outcome's error under the tested hypothesis of no effect, x - y (x'y) / (y'y) (Kleibergen 2002, Econometrica
-70:1781, eq. 2): what is picked then tells nothing of that error.
+70:1781): what is picked then tells nothing of that error.
 
 All arrays are coordinates in the residual space of the covariates (hx_linear.ResidualSpace.rotate), one a donor but for
 as many as the covariates take: no intercept, independent errors.

@@ -38,8 +38,8 @@ def two_stage(x: np.ndarray, y: np.ndarray, z: np.ndarray, donors: int) -> TwoSt
 
     Standard error sqrt(e'e / (dim - 1)) (x'Px)^-1/2 with e = y - b x, p from Student's t with dim - 1 degrees of
     freedom. F of the first stage has q and dim - q degrees of freedom. Sargan's statistic is donors e'Pe / e'e,
-    chi-squared with q - 1 degrees of freedom (Wooldridge 2010, Econometric Analysis of Cross Section and Panel Data,
-    eq. 5.24, 5.27 and 6.40).
+    chi-squared with q - 1 degrees of freedom (Sargan 1958, Econometrica 26:393; Wooldridge 2010, Econometric Analysis
+    of Cross Section and Panel Data, chapters 5 and 6).
     """
     basis = projector(z)
     q, free = basis.shape[1], len(x) - 1

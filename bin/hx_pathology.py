@@ -49,6 +49,27 @@ STOP = set(
     usual variable very viable visible visualized was well were where which while with within without yet
     """.split()
 ).union(SEVERITY, NUMBERS, NEGATIONS)
+# Other forms of a finding, and misspellings of it, as GTEx's pathologists write them: one column each, not two.
+FORMS = {
+    form: finding
+    for finding, forms in {
+        "atrophy": "atrophic",
+        "autolysis": "autolysed autolytic autolyzed",
+        "cirrhosis": "cirrhotic",
+        "congestion": "congested",
+        "edema": "edematous oedema oedematous",
+        "fibrosis": "fibrotic",
+        "hemorrhage": "haemorrhage hemorrhagic",
+        "hyperplasia": "hyperplastic",
+        "inflammation": "inflamed",
+        "macrovesicular": "macovesicular",
+        "necrosis": "necrotic",
+        "saponification": "saponifcation",
+        "sloughed": "sloughing",
+        "steatosis": "steatotic steatotis",
+    }.items()
+    for form in forms.split()
+}
 # What a severity does not reach across: "moderate autolysis and saponification" says nothing of saponification.
 SEVERITY_ENDS = {"and", "with", "or", "vs", "consistent", "in"}
 _TOKEN = re.compile(r"\d+(?:\.\d+)?(?:\s*(?:-|–|—|to|&)\s*\d+(?:\.\d+)?)?\s*\+?\s*%|[a-z]+|&")
@@ -206,10 +227,10 @@ def _denies(note: str, word: str) -> bool:
     return bool(re.search(rf"\bnot (?:a |an |the )?{word}\b", note.lower()))
 
 
-def merge_plurals(notes: Sequence[Note]) -> list[Note]:
-    """Notes in which `glands` is read as `gland`, wherever the singular stands in any of them."""
+def merge_forms(notes: Sequence[Note]) -> list[Note]:
+    """Notes in which FORMS are one word, and `glands` is read as `gland` where the singular stands in any of them."""
     known = set().union(*(note.words | note.negated for note in notes))
-    single = {word: word[:-1] for word in known if word.endswith("s") and word[:-1] in known}
+    single = {word: word[:-1] for word in known if word.endswith("s") and word[:-1] in known} | FORMS
 
     def merged(values: dict[str, float]) -> dict[str, float]:
         out: dict[str, float] = {}
@@ -240,7 +261,7 @@ def annotate(cells: Sequence[str], texts: Sequence[str], least: int) -> tuple[pd
         NaN = not known (no categories, no note, no degree stated).
         Counts, a row a column: column, kind, present, absent, blank (slides), negated (notes).
     """
-    notes = merge_plurals([read_note(text) for text in texts])
+    notes = merge_forms([read_note(text) for text in texts])
     given = np.array([bool(text.strip()) for text in texts], dtype=bool)
     columns: dict[str, list[float]] = {f"category_{n}": v.tolist() for n, v in categories(cells).items()}
     said = Counter(word for note in notes for word in note.words)

@@ -6,6 +6,7 @@ from itertools import cycle
 
 import pandas as pd
 
+from hx_disclosure import FEW, few
 from hx_gather import Kind
 from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, PLAIN, RATIO, SMALL_P, escape, lines, section, table
 from hx_sections import COLOURS, EFFECT, adjustment, named
@@ -20,7 +21,6 @@ TABLES = {  # of map_qtl.py: <tissue_id>.<size>.<kind>.tsv
     "qtl_locus": Kind(["setting", "trait", "lead", "variant", "pos", "nlog10p", "r2"]),
 }
 MOST_TISSUES = 3  # of which points are drawn; all are in the tables
-FEWEST = 5  # donors: a smaller count is not shown
 GATE = {
     "cond_formatting_rules": {c: [{"s_eq": c}] for c in ("ok", "inflated", "deflated")},
     "cond_formatting_colours": [{"ok": "#1b7837"}, {"inflated": "#b2182b"}, {"deflated": "#b35806"}],
@@ -150,17 +150,19 @@ def _traits(rows: pd.DataFrame, tissues: pd.Series) -> dict:
 def _leads(leads: pd.DataFrame, tissues: pd.Series, real: pd.DataFrame) -> dict:
     leads = leads[leads["setting"].isin(tissues.index)]
     shown = leads.groupby("setting", sort=False).head(max(1, MAX_ROWS // len(tissues)))
-    # A small count tells who they are.
-    few = {name: shown[name].where((shown[name] == 0) | (shown[name] >= FEWEST)) for name in ("carriers", "missing")}
+    hidden = {"missing": shown["missing"].map(lambda number: few(int(number)))}
+    left = shown["n"] - shown["missing"] - shown["carriers"]
+    hidden["carriers"] = [_counted(int(own), int(rest)) for own, rest in zip(shown["carriers"], left, strict=True)]
     word, adjusted = adjustment(real, robustness=False)
     return table(
         "qtl_leads",
         f"Variants behind features: leads ({word})",
         "The strongest variant of each trait and place with p &le; 1e-5, those within 1 Mb or linked to it left out; "
-        f"significant are those whose family-wise p is at most alpha. Counts below {FEWEST} are not shown. {adjusted}",
+        "significant are those whose family-wise p is at most alpha. Counts of fewer than "
+        f"{FEW} donors are not shown. {adjusted}",
         "A p without one carrier far above p would be wrong: one donor then makes the association. Few carriers and a "
         "trait of heavy tails do so where ranks are not used.",
-        shown.assign(**few),
+        shown.assign(**hidden),
         {
             "significant": named("Significant", "Family-wise p at most alpha", {}),
             "trait": named("Trait", "Component, feature or the embedding", {}),
@@ -185,6 +187,11 @@ def _leads(leads: pd.DataFrame, tissues: pd.Series, real: pd.DataFrame) -> dict:
         "Variant",
         [f"{row.variant}, {tissues[row.setting]}" for row in shown.itertuples()],
     )
+
+
+def _counted(carriers: int, others: int) -> int | str:
+    """A number of carriers; few people can be told apart on either side."""
+    return f"all but < {FEW}" if 0 < others < FEW <= carriers else few(carriers)
 
 
 def _qq(points: pd.DataFrame, tissues: pd.Series) -> dict:

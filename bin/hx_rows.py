@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hx_cli import DataError, Faults, preview
+from hx_cli import DataError, Faults, log, preview
 from hx_io import read_table
 from hx_join import ID_PATTERN
 
@@ -67,3 +67,25 @@ def tissue_rows(path: Path, tissue: str, unique: tuple[str, ...] = ("donor",)) -
             faults.add(f"{path}, rows {where}: {column} {name} stands more than once in {tissue}: one row a donor")
     faults.stop()
     return rows.sort_values("donor", ignore_index=True)
+
+
+def donor_folds(cohort: Path, tissue: str, donors: np.ndarray) -> np.ndarray:
+    """(donors,) fold of each donor, from the rows of cohort.tsv of the tissue.
+
+    Raises:
+        DataError: no row of the tissue, a donor without a row or in two, a fold that is no whole number; all at once.
+    """
+    rows = tissue_rows(cohort, tissue).set_index("donor")["fold"]
+    fix = "give the cohort.tsv of check_cohort.py"
+    if lacking := sorted(set(donors) - set(rows.index)):
+        raise DataError(f"{cohort.name}: no row of {tissue} for donor {preview(lacking)}: {fix}")
+    bad = rows[~rows.str.fullmatch(r"\d+")]
+    if len(bad):
+        raise DataError(
+            *(f"{cohort.name}: fold {fold!r} of donor {donor} is no number: {fix}" for donor, fold in bad.items())
+        )
+    folds = rows[donors].astype(int)
+    empty = sorted(set(rows.astype(int)) - set(folds))
+    if empty:
+        log.warning("%s: no donor with features in fold %s: the other folds alone are left out", tissue, preview(empty))
+    return folds.to_numpy()

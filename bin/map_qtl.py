@@ -80,6 +80,8 @@ class MapQtl:
     def run(self) -> None:
         args, given = self.args, read_design(self.args.design)
         donors, self.dropped = genotyped_donors(self.features, given, self.genotypes, args.features.name, args.design)
+        if reason := too_small(len(donors), 0, "features and genotypes"):
+            return self._not_mapped(reason)
         self.design = with_components(given, self.genotypes, donors)
         space = residual_space(None if self.design is None else self.design.loc[donors].to_numpy(), len(donors))
         if reason := too_small(len(donors), space.covariate_rank, "features and genotypes"):

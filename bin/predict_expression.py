@@ -21,7 +21,7 @@ from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
 from hx_arguments import add_design, add_sides
-from hx_cli import DataError, command, log, parser, preview
+from hx_cli import command, log, parser
 from hx_controls import CONTROLS, control_list, feature_orders, tissue_strata
 from hx_donors import (
     Features,
@@ -45,7 +45,7 @@ from hx_predict import PENALTIES, CrossValidated, coefficients, cross_validate, 
 from hx_predict_model import NUMBERS, ORIGIN, Model, distance, donor_hash, fold_model, write_model
 from hx_predict_scale import Ranked, quantile_function
 from hx_predict_tables import GENE_COLUMNS, HISTOGRAM, SUMMARY, histogram, parquet_table, strongest, summary_numbers
-from hx_rows import tissue_rows
+from hx_rows import donor_folds
 from hx_variance import gram, rotated_kernel
 
 STAGE = "predict_expression"
@@ -179,28 +179,6 @@ class Prediction:
             np.array(sorted(donor_hash(donor) for donor in side.donors)), folds,
         )  # fmt: skip
         write_model(model, Path(args.outdir) / f"{setting}.model.h5")
-
-
-def donor_folds(cohort: Path, tissue: str, donors: np.ndarray) -> np.ndarray:
-    """(donors,) fold of each donor, from the rows of cohort.tsv of the tissue.
-
-    Raises:
-        DataError: no row of the tissue, a donor without a row or in two, a fold that is no whole number; all at once.
-    """
-    rows = tissue_rows(cohort, tissue).set_index("donor")["fold"]
-    fix = "give the cohort.tsv of check_cohort.py"
-    if lacking := sorted(set(donors) - set(rows.index)):
-        raise DataError(f"{cohort.name}: no row of {tissue} for donor {preview(lacking)}: {fix}")
-    bad = rows[~rows.str.fullmatch(r"\d+")]
-    if len(bad):
-        raise DataError(
-            *(f"{cohort.name}: fold {fold!r} of donor {donor} is no number: {fix}" for donor, fold in bad.items())
-        )
-    folds = rows[donors].astype(int)
-    empty = sorted(set(rows.astype(int)) - set(folds))
-    if empty:
-        log.warning("%s: no donor with features in fold %s: the other folds alone are left out", tissue, preview(empty))
-    return folds.to_numpy()
 
 
 def run(args: argparse.Namespace) -> None:

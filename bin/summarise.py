@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 import hx_association_sections
+import hx_causality_sections
+import hx_claims_sections
 import hx_classifier_sections
 import hx_cohort_sections
 import hx_confounder_sections
@@ -20,8 +22,10 @@ import hx_description_sections
 import hx_enrichment_sections
 import hx_expression_sections
 import hx_feature_sections
+import hx_genotype_sections
 import hx_hits_sections
 import hx_prediction_sections
+import hx_qtl_sections
 import hx_report as report
 import hx_scale_sections
 import hx_sections as sections
@@ -30,6 +34,7 @@ import hx_term_sections
 import hx_top_hits_sections
 import hx_variance_sections
 from hx_association import QQ, SUMMARY
+from hx_claims import claims
 from hx_cli import Faults, command, log, parser, primary_setting, skipped_stage
 from hx_cohort_report import page_tables
 from hx_disclosure import INTERNAL, Disclosure, add_arguments, read_pseudonyms
@@ -57,6 +62,10 @@ SECTIONS = (
     hx_enrichment_sections,
     hx_term_sections,
     hx_description_sections,
+    hx_genotype_sections,
+    hx_qtl_sections,
+    hx_causality_sections,
+    hx_claims_sections,
 )
 TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
 # Published by their stages for the whole cohort; no need of a copy.
@@ -72,6 +81,8 @@ ONLY_SHOWN = (
     "term_overlaps",
     "term_sets",
     "gene_summary",
+    "description_terms",
+    "genotype_counts",
 )
 TOP_GENES = 1000  # rows of summary/top_genes.tsv for each tissue
 
@@ -146,7 +157,7 @@ def disclosure_of(
     donors = {*cohort["donor"], *samples.values()}
     given = {}
     with gathered(faults):
-        given = read_pseudonyms(args.pseudonyms, donors)
+        given = read_pseudonyms(args.pseudonyms, cohort["donor"])
     return Disclosure(args.disclosure, donors, samples, given, ids=ids)
 
 
@@ -197,6 +208,7 @@ def main(argv: list[str] | None) -> None:
         "flow": report.flow(matching, status, settings),
         "losses": report.losses(dropped),
         "dropped": dropped,
+        "claims": claims(found, chosen, skipped),
         **page_tables(cohort, dropped, stages),
         **{name: table for name, table in stages.items() if name not in ONLY_SHOWN},
     }
@@ -224,6 +236,10 @@ def main(argv: list[str] | None) -> None:
         *hx_enrichment_sections.enrichment_sections(stages),
         *hx_term_sections.term_sections(stages),
         *hx_description_sections.description_sections(stages),
+        *hx_genotype_sections.genotype_sections(stages),
+        *hx_qtl_sections.qtl_sections(stages),
+        *hx_causality_sections.causality_sections(stages),
+        *hx_claims_sections.claims_sections(tables["claims"]),
     ]
     if listed_files := sorted(args.tables.glob("*.listed_genes.parquet")):
         shown.insert(0, hx_association_sections.listed_section(read_genes(listed_files, chosen), chosen))

@@ -14,7 +14,6 @@ instruments agree and no assumption that can be tested failed; where there is no
 import argparse
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,8 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from hx_arguments import add_design
 from hx_causality import NO_INSTRUMENT, TESTED, Direction, cohort_direction, slope_p, verdict_of
-from hx_causality_external import Outcome, cohort_outcome, external_direction, file_outcome
-from hx_causality_frame import Frame, Given
+from hx_causality_external import Outcome, cohort_outcome, external_direction, file_outcome, wanted
+from hx_causality_frame import Frame, Given, Judged
 from hx_causality_sources import EMPTY, REFUSED, USED, Source, of_trait, read_source
 from hx_causality_tables import (
     ASSUMPTIONS,
@@ -198,6 +197,7 @@ class Causality:
         for source in self.sources:
             rows = of_trait(source, exposure.names)
             if len(rows):
+                rows = wanted(rows)
                 told = self._outcome(rows, outcome, y, frame)
                 generator = named_generator(self.args.seed, f"{source.name}.{exposure.name}.{outcome.name}")
                 found = Direction(NO_INSTRUMENT, f"{source.name}: neither genotypes nor a file has the outcome")
@@ -218,7 +218,7 @@ class Causality:
                 return file_outcome(rows, own, source.name)
         return None
 
-    def _judge(self, judged: list["Judged"]) -> None:
+    def _judge(self, judged: list[Judged]) -> None:
         """q over the pairs of a direction and source, verdicts, rows of every table."""
         every = [side for one in judged for side in (*one.forward, *one.back) if side.found.status == TESTED]
         q: dict[int, float] = {}
@@ -239,16 +239,6 @@ class Causality:
                 self.rows["causality_estimates"] += estimate_rows(self.setting, side, q.get(id(side), np.nan))
                 self.rows["causality_assumptions"] += assumption_rows(self.setting, side)
                 self.rows["causality_instruments"] += instrument_rows(self.setting, side, variants)
-
-
-class Judged(NamedTuple):
-    """A pair, its place among the pairs asked for, its donors, and what every source says of both directions."""
-
-    place: int
-    pair: Pair
-    frame: Frame
-    forward: list[Side]
-    back: list[Side]
 
 
 TABLES = {

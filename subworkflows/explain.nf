@@ -141,6 +141,7 @@ workflow EXPLAIN {
 
     emit:
     modelled = ch_modelled                                                                          // channel: [ meta, features, expression, design, table ]
+    found    = ASSOCIATE.out.results.map { meta, paths -> [meta, paths.find { path -> path.name.endsWith('.association_genes.parquet') }] } // channel: [ meta, path ]
     tables   = ASSOCIATE.out.tables.flatten().mix(
         ASSOCIATE.out.genes.flatten(), ADJUST_CONFOUNDERS.out.tables.flatten(), SHARED_VARIANCE.out.tables.flatten(),
         COMBINE_SCALES.out.tables.flatten(), COMPARE_ASSOCIATIONS.out.tables, COMPARE_SETTINGS.out.tables.flatten(),

@@ -1,8 +1,10 @@
 // Genotypes of the donors: read once, then asked what they say of features and of causes, a task a tissue at the primary size.
 
+include { pathList          } from './params.nf'
 include { skippedStages     } from './stages.nf'
 include { PREPARE_GENOTYPES } from '../modules/prepare_genotypes/main.nf'
 include { MAP_QTL           } from '../modules/map_qtl/main.nf'
+include { TEST_CAUSALITY    } from '../modules/test_causality/main.nf'
 
 // Donor rows with the genotype components of a table as further covariates, '' for a donor without genotypes.
 def withComponents(rows, table) {
@@ -40,27 +42,39 @@ workflow GENOTYPES {
 workflow GENETICS {
     take:
     modelled  // channel: [ meta, features, expression, design, table ] of EXPLAIN
+    found     // channel: [ meta, path(<setting prefix>.association_genes.parquet) ]
     genotypes // value: path(genotypes.h5); empty without genotypes
     positions // value: path of gene positions or []
     opts      // map of typed parameters
 
     main:
     def skipped = skippedStages(opts)
+    def unlessSkipped = { stage, queue -> skipped.containsKey(stage) ? channel.empty() : queue }
     def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
     // Donors who change places are the null of genotypes as of features.
     def shuffled = opts.controls.tokenize(',').any { control -> control in ['shuffle_donors', 'permute_genotypes'] }
     ch_primary = modelled.filter { meta, _image, _genes, _design, _table -> meta.size == primary.tokenize(',')[0] }
 
     MAP_QTL(
-        skipped.containsKey('map_qtl') ? channel.empty() : ch_primary.map { meta, image, genes, design, _table -> [meta, image, design, genes] },
+        unlessSkipped('map_qtl', ch_primary.map { meta, image, genes, design, _table -> [meta, image, design, genes] }),
         genotypes,
         positions,
         opts.subMap(['qtl_scope', 'qtl_features', 'qtl_pcs', 'qtl_min_mac', 'qtl_min_maf', 'qtl_permutations', 'alpha', 'seed'])
             + [primary: primary, controls: shuffled ? 'permute_genotypes' : 'none'],
     )
 
+    TEST_CAUSALITY(
+        unlessSkipped('test_causality', ch_primary.map { meta, image, genes, design, _table -> [meta, image, genes, design] }.join(found)),
+        genotypes.ifEmpty([]),
+        positions,
+        opts.causality_pairs ? file(opts.causality_pairs) : [],
+        pathList(opts.causality_summaries),
+        [],
+        opts.subMap(['causality_top', 'qtl_min_mac', 'qtl_min_maf', 'alpha', 'seed']) + [primary: primary],
+    )
+
     emit:
-    tables   = MAP_QTL.out.tables.flatten() // channel: path(*.tsv)
-    losses   = MAP_QTL.out.dropped          // channel: path(*.dropped.tsv)
-    versions = MAP_QTL.out.versions         // channel: path(versions.yml)
+    tables   = MAP_QTL.out.tables.mix(TEST_CAUSALITY.out.tables).flatten() // channel: path(*.tsv)
+    losses   = MAP_QTL.out.dropped.mix(TEST_CAUSALITY.out.dropped)         // channel: path(*.dropped.tsv)
+    versions = MAP_QTL.out.versions.mix(TEST_CAUSALITY.out.versions)       // channel: path(versions.yml)
 }

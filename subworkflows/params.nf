@@ -133,14 +133,14 @@ def checkTogether(opts) {
             else if (onnx != null && !onnx.exists()) { faults << "--encoders: no such file: ${onnx}" }
         }
     }
-    ['input', 'gtex_dir', 'tcga_dir', 'exclude', 'gene_universe', 'genes', 'gene_sets', 'marker_sets', 'gprofiler_cache', 'replication', 'truth', 'gene_positions', 'cell_fractions', 'pseudonyms'].findAll { name -> opts[name] && !file(opts[name]).exists() }
+    ['input', 'gtex_dir', 'tcga_dir', 'exclude', 'gene_universe', 'genes', 'gene_sets', 'marker_sets', 'gprofiler_cache', 'replication', 'truth', 'gene_positions', 'cell_fractions', 'causality_pairs', 'pseudonyms'].findAll { name -> opts[name] && !file(opts[name]).exists() }
         .each { name -> faults << "--${name}: no such file or folder: ${opts[name]}" }
     def frozen = opts.retrained_weights && opts.encoders ? frozenEncoders(opts).collect { size, _onnx -> size } : []
     def without = frozen && !('' in frozen) && !opts.retrained_from ? sizeNames(opts) - frozen : []
     if (without) { faults << "--retrained_weights has no <size>.retrained.onnx for ${without.join(', ')}: give one for each size, or leave the size out" }
     if (opts.gene_filter == 'gtex' && opts.expression_unit == 'log2') { faults << '--gene_filter gtex needs values before the logarithm: --expression_unit tpm, rpkm, fpkm or counts' }
     if (opts.retrained_from && !(opts.retrained_from in sizeNames(opts))) { faults << "--retrained_from ${opts.retrained_from} is not among the patch sizes ${sizeNames(opts).join(', ')}" }
-    ['features', 'patch_features', 'expression', 'covariates', 'retrained_weights', 'summaries', 'genotypes', 'annotations'].findAll { name -> opts[name] }.each { name ->
+    ['features', 'patch_features', 'expression', 'covariates', 'retrained_weights', 'summaries', 'genotypes', 'annotations', 'causality_summaries'].findAll { name -> opts[name] }.each { name ->
         opts[name].tokenize(',').each { part ->
             def found = files(part.trim())
             if (!found || found.any { path -> !path.exists() }) { faults << "--${name}: no such file: ${part.trim()}" }
@@ -151,6 +151,7 @@ def checkTogether(opts) {
         if (lacking) { faults << "--genotypes: ${path.name[0..-5]}${lacking.join(' and ')} is not beside ${path}" }
     }
     if (opts.pseudonyms && disclosureMode(opts) == 'internal') { faults << '--pseudonyms is of a report to share: add --disclosure shareable' }
+    if (opts.qtl_permutations in 1..99) { faults << '--qtl_permutations is 0 or at least 100' }
     if (opts.qtl_scope != 'genome' && opts.genotypes && !opts.gene_positions) { faults << "--qtl_scope ${opts.qtl_scope} needs --gene_positions" }
     if (opts.weights && !(opts.weights in ['random', 'imagenet']) && !file(opts.weights).exists()) {
         faults << "--weights: no such file: ${opts.weights} (or random, imagenet)"

@@ -14,13 +14,17 @@ def stageNeeds() {
         combine_enrichment  : ['enrich'],
         describe_features   : [],
         map_qtl             : [],
+        test_causality      : ['associate'],
     ]
 }
 
 // {stage: what the user would have to give for it}.
 def stageLacks(opts) {
     def genotypes = opts.genotypes || opts.simulate
-    return [map_qtl: genotypes ? '' : '--genotypes'].findAll { _stage, lacking -> lacking }
+    return [
+        map_qtl       : genotypes ? '' : '--genotypes',
+        test_causality: genotypes || opts.causality_summaries ? '' : '--genotypes or --causality_summaries',
+    ].findAll { _stage, lacking -> lacking }
 }
 
 // A stage and what it needs, directly or through another.

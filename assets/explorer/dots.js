@@ -3,13 +3,14 @@
 
 (() => {
   const { svg } = histogex;
-  const CELL = 30, TERMS = 20, FEATURES = 20, LEFT = 275, TOP = 84;
+  const CELL = 30, TERMS = 20, FEATURES = 20, TOP = 84;
 
   /**
    * @param {Record<string, any>[]} rows of the gene sets, the smallest p first
    * @param {(feature: string) => void} open @param {string} file name of its download
    */
   function dots(rows, open, file) {
+    const narrow = innerWidth < 560, LEFT = narrow ? 180 : 275;
     const terms = [...new Set(rows.map((row) => row.set))].slice(0, TERMS);
     const inside = rows.filter((row) => terms.includes(row.set));
     // The best feature of each set first, then those of the smallest p.
@@ -23,7 +24,7 @@
     const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", class: "dots", "aria-label": `Dot plot of ${terms.length} gene sets and ${features.length} features` },
       features.map((feature, k) => svg("text", { transform: `translate(${LEFT + (k + 0.5) * CELL + 4} ${TOP - 8}) rotate(-60)` }, svg("title", {}, feature), clip(feature, 13))),
       terms.map((set, k) => [svg("line", { class: "grid", x1: LEFT, x2: width - 20, y1: TOP + (k + 0.5) * CELL, y2: TOP + (k + 0.5) * CELL }),
-        svg("text", { x: LEFT - 8, y: TOP + (k + 0.5) * CELL + 4, "text-anchor": "end" }, svg("title", {}, name[set]), clip(name[set], 36))]),
+        svg("text", { x: LEFT - 8, y: TOP + (k + 0.5) * CELL + 4, "text-anchor": "end" }, svg("title", {}, name[set]), clip(name[set], narrow ? 22 : 36))]),
       shown.map((row) => {
         const x = LEFT + (features.indexOf(row.feature) + 0.5) * CELL, y = TOP + (terms.indexOf(row.set) + 0.5) * CELL, found = row.q_camera <= 0.05;
         const title = `${name[row.set]} with ${row.feature}: ${row.direction}, p ${histogex.pValue(row.p_camera)}${Number.isNaN(Number(row.q_camera)) || row.q_camera === "" ? "" : `, q ${histogex.pValue(row.q_camera)}`}`;

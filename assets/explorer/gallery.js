@@ -36,17 +36,16 @@
       image.hidden = true;
       lost.replaceChildren(message(`${pictures[place].src} is not there: keep the folder description/ beside explorer/.`));
     });
-    const root = el("section", { class: "gallery", tabindex: 0, role: "group", "aria-label": `Pictures of ${feature}; left and right keys turn the page`,
+    const frame = el("div", { class: "picture", tabindex: 0, role: "group", "aria-label": `Pictures of ${feature}; left and right keys turn the page`,
       onkeydown: (/** @type {KeyboardEvent} */ event) => {
-        if (event.target !== root) return;
         const to = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: pictures.length - 1 }[event.key];
         if (to !== undefined) { event.preventDefault(); turn(to); }
-      } },
+      } }, image);
+    turn(0, false);
+    return el("div", { class: "gallery" },
       el("div", { class: "tools" }, el("button", { type: "button", class: "small", onclick: () => turn(place - 1) }, "Previous"),
         el("button", { type: "button", class: "small", onclick: () => turn(place + 1) }, "Next"), jump, link),
-      el("div", { class: "picture" }, image), lost, caption);
-    turn(0, false);
-    return root;
+      frame, lost, caption);
   }
 
   /** @param {{what: string, of?: string}} picture */

@@ -56,7 +56,7 @@
       ["R\u00b2, held out", genes.has("r2cv") ? number(genes.at("r2cv", row)) : ""], ["\u0394R\u00b2 over covariates", genes.has("delta_r2") ? number(genes.at("delta_r2", row)) : ""],
       ["q of its prediction", genes.has("prediction_q") ? pValue(genes.at("prediction_q", row)) : ""],
     ]);
-    return el("section", { class: "card", "aria-label": "Chosen gene" }, el("h3", {}, setting.geneName(row)), facts,
+    return el("section", { class: "card", "aria-label": "Chosen gene" }, el("h2", {}, setting.geneName(row)), facts,
       setting.pairs ? pairTable(setting, "gene", row) : message("The pairs of this setting are not in this run."));
   }
 
@@ -70,7 +70,7 @@
     ]);
     const described = setting.tables.described.find("feature", name) >= 0;
     const why = described ? "This run has no pictures of this feature." : "Only the features behind the strongest genes of the primary setting, and those that were named, have pictures.";
-    return el("section", { class: "card", "aria-label": "Chosen feature" }, el("h3", {}, name), facts,
+    return el("section", { class: "card", "aria-label": "Chosen feature" }, el("h2", {}, name), facts,
       histogex.gallery(index.pictures?.[setting.setting]?.[name], name, why),
       setting.pairs ? pairTable(setting, "feature", row) : message("The pairs of this setting are not in this run."));
   }
@@ -82,9 +82,9 @@
     const numbers = row === undefined ? "The pair is not among the stored ones: neither a hit nor among the five strongest of its gene or feature."
       : `r ${number(pairs.at("r", row))}, beta ${interval(pairs, row)}, p ${pValue(10 ** -pairs.at("nlog10p", row))}.`;
     const title = `${setting.geneName(gene)} and ${name}`;
-    if (!points) return el("section", { class: "card" }, el("h3", {}, title), el("p", {}, numbers), message("The values behind the pairs are not in this run: see Overview for the reason."));
+    if (!points) return el("section", { class: "card" }, el("h2", {}, title), el("p", {}, numbers), message("The values behind the pairs are not in this run: see Overview for the reason."));
     const cloud = histogex.cloud(points, id, name);
-    if (!cloud) return el("section", { class: "card" }, el("h3", {}, title), el("p", {}, numbers), message("Its scatter plot is not kept: values are kept of the 200 strongest genes of a setting and the features that go with them."));
+    if (!cloud) return el("section", { class: "card" }, el("h2", {}, title), el("p", {}, numbers), message("Its scatter plot is not kept: values are kept of the 200 strongest genes of a setting and the features that go with them."));
     const text = points.kind === "bins" ? `${numbers} Medians and quartiles of bins of donors by the feature; no donor is shown.` : `${numbers} A point a donor, both sides as residuals on the covariates.`;
     return el("section", { class: "card" }, histogex.scatter(cloud, setting.geneName(gene), name, colour, text, `${setting.setting}.${id}.${name}`));
   }

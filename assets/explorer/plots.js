@@ -59,7 +59,7 @@
    * A figure with its title, what it shows, and its data.
    * @param {string} title @param {string} text @param {any[]} tools @param {...Node} content
    */
-  const figure = (title, text, tools, ...content) => el("figure", {}, el("figcaption", {}, el("h3", {}, title), el("p", { class: "muted" }, text)),
+  const figure = (title, text, tools, ...content) => el("figure", {}, el("figcaption", {}, el("h2", {}, title), el("p", { class: "muted" }, text)),
     ...content, el("div", { class: "tools" }, ...tools));
 
   /** Colour of a share of the way from lowest to highest. @param {number} share */

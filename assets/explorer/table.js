@@ -59,7 +59,7 @@
           oninput: (/** @type {any} */ event) => { this.search = event.target.value.trim().toLowerCase(); this.update(); } }));
       }
       tools.append(this.count, histogex.download(of.file, () => this.data()));
-      this.root = el("section", { class: "table", "aria-label": of.caption }, tools, this.box);
+      this.root = el("div", { class: "table" }, tools, this.box);
       this.update();
     }
 

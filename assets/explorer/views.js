@@ -55,7 +55,7 @@
       { name: "best_feature", label: "Best feature", width: 110, text: true, title: "Feature of largest |r|", value: (/** @type {number} */ row) => setting.bestFeature(row) },
       of("r", "r", 64, number, "Correlation of both given the covariates"),
       { ...of("beta", "beta (95 % CI)", 178, number, "log2 units per standard deviation of the feature"), show: (/** @type {number} */ row) => histogex.interval(frame, row) },
-      of("p", "p", 72, pValue, "Of the best pair"), of("gene_q", "q", 66, pValue, "Of the gene, all its pairs together"), of("hits", "Hits", 56, count, "Features found with it"),
+      of("p", "p", 78, pValue, "Of the best pair"), of("gene_q", "q", 78, pValue, "Of the gene, all its pairs together"), of("hits", "Hits", 56, count, "Features found with it"),
       ...(frame.has("delta_r2") ? [of("delta_r2", "\u0394R\u00b2", 76, number, "Gain in held-out donors over the covariates"), of("prediction_q", "q of \u0394R\u00b2", 90, pValue, "Of the prediction")] : []),
       { name: "gene", label: "Id", width: 170, text: true, title: "Id of the gene", value: (/** @type {number} */ row) => id[row] },
     ];

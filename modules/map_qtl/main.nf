@@ -20,7 +20,8 @@ process MAP_QTL {
 
     script:
     def genes = settings.qtl_scope == 'genome' ? '' : "--positions ${positions} --expression ${expression}"
-    def named = settings.qtl_features ? "--qtl-features=${settings.qtl_features}" : ''
+    // Names of features come from a table's header: the shell must not read them.
+    def named = settings.qtl_features ? "--qtl-features='${settings.qtl_features.replace("'", "'\\''")}'" : ''
     """
     # bin: hx_arguments.py hx_build.py hx_cli.py hx_controls.py hx_donors.py hx_expression.py hx_factor_cells.py hx_factor_levels.py hx_factor_pcs.py hx_factors.py hx_fdr.py hx_gene_lists.py hx_genotypes.py hx_io.py hx_join.py hx_linear.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_mixture.py hx_null.py hx_parallel.py hx_pc_pairs.py hx_positions.py hx_pvalue.py hx_qtl.py hx_qtl_donors.py hx_qtl_lead_tables.py hx_qtl_leads.py hx_qtl_null.py hx_qtl_scope.py hx_qtl_tables.py hx_qtl_traits.py hx_rows.py hx_scan.py hx_units.py hx_variance.py
     map_qtl.py \\

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MADE = ROOT / "tests" / "data" / "made"
 sys.path[:0] = [str(ROOT / "bin"), str(ROOT / "tests" / "python")]
 
+from causality_made import made_module_input  # noqa: E402
 from encoders_made import write_encoder  # noqa: E402
 from qtl_made import correlated, drawn_dosage, image_of, names, write_dosage  # noqa: E402
 
@@ -92,6 +93,7 @@ def main() -> None:
     shutil.rmtree(MADE, ignore_errors=True)
     make_tcga()
     make_qtl()
+    made_module_input(MADE / "causality")
     make_training()
     cohort = MADE / "cohort"
     run(

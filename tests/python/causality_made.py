@@ -1,5 +1,6 @@
 """A cohort with planted instruments for the tests of causality: tables and genotypes, no slide."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import anndata
@@ -54,7 +55,7 @@ def made_cohort(folder: Path, donors: int = 1000, r2: float = 0.06, seed: int = 
     with one instrument of the gene; gene G4 has no variant that tells it, G5 no position. The design has two covariates
     that both sides hold.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     rng = np.random.default_rng(seed)
     names = [name.format(k) for k in range(donors)]
     dosage = dosages(rng, 12 * REGION, donors)
@@ -105,6 +106,35 @@ def pairs_file(folder: Path, rows: list[tuple[str, str]], name: str = "pairs.tsv
     path = folder / name
     path.write_text("exposure\toutcome\n" + "".join(f"{a}\t{b}\n" for a, b in rows))
     return path
+
+
+def study(
+    made: dict, trait: str, values: np.ndarray, places: Iterable[int], noise: int = 0, n: int = 5000
+) -> pd.DataFrame:
+    """Associations of variants with a trait in another study, drawn around those of a made cohort's donors."""
+    rng = np.random.default_rng(noise)
+    rows = []
+    for k in places:
+        beta = float(standard(made["dosage"][k].astype(float)) @ standard(values)) / len(values)
+        rows.append([trait, *made["variants"].loc[k, ["id", "chrom", "pos"]], "G", "A", beta, 0.01, 0.3, n])
+    columns = ["trait", "variant", "chrom", "pos", "effect_allele", "other_allele", "beta", "se", "eaf", "n"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(beta=table["beta"] + rng.normal(0, 0.005, len(table)))
+
+
+def written(path: Path, table: pd.DataFrame, *header: str) -> Path:
+    """A summary file with comment lines over its header."""
+    path.write_text("".join(f"# {line}\n" for line in header) + table.to_csv(sep="\t", index=False))
+    return path
+
+
+def made_module_input(folder: Path) -> None:
+    """Everything that the suite of the module takes."""
+    made = made_cohort(folder, donors=300, r2=0.1)
+    pairs_file(folder, [("G0", "raw_0000"), ("G4", "raw_0004")])
+    table = study(made, "G0", made["genes"][0], range(3))
+    written(folder / "study.tsv", table, "donor_overlap: none")
+    written(folder / "undeclared.tsv", table)
 
 
 def arguments(folder: Path, out: str = "out", **more: object) -> list[str]:

@@ -7,7 +7,18 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from causality_made import FOUND, PREFIX, REGION, arguments, made_cohort, pairs_file, read_tables, standard
+from causality_made import (
+    FOUND,
+    PREFIX,
+    REGION,
+    arguments,
+    made_cohort,
+    pairs_file,
+    read_tables,
+    standard,
+    study,
+    written,
+)
 
 import hx_cohort_model as model
 import test_causality as command
@@ -154,24 +165,19 @@ def test_annotations_are_traits(cohort):
     assert dropped.loc["note", "reason"] == "neither numbers nor two words in annotations.tsv"
 
 
+def test_variants_spanned_by_covariates_are_no_instruments(cohort, tmp_path):
+    """A covariate that is a copy of the first instrument: the others are left, and nothing is made of rounding."""
+    folder, made = cohort
+    design = pd.read_csv(folder / "design.tsv", sep="\t").assign(copy=made["dosage"][0], other=made["dosage"][REGION])
+    design.to_csv(tmp_path / "design.tsv", sep="\t", index=False)
+    pairs = pairs_file(folder, PAIRS[:1], "one.tsv")
+    assert command.main(arguments(folder, "spanned", pairs=pairs, design=tmp_path / "design.tsv")) == 0
+    variants = read_tables(folder, "spanned")["causality_instruments"]
+    assert set(variants.query("exposure == 'G0'")["variant"]) == {"rs1", "rs2"}
+    assert set(variants.query("exposure == 'raw_0000'")["variant"]) <= {f"rs{REGION + k}" for k in (1, 2)}
+
+
 # Summaries of other studies
-
-
-def study(made: dict, trait: str, values: np.ndarray, places: range, noise: int = 0, n: int = 5000) -> pd.DataFrame:
-    """Associations of variants with a trait in another study, drawn around the ones of the cohort's model."""
-    rng = np.random.default_rng(noise)
-    rows = []
-    for k in places:
-        beta = float(standard(made["dosage"][k].astype(float)) @ standard(values)) / len(values)
-        rows.append([trait, *made["variants"].loc[k, ["id", "chrom", "pos"]], "G", "A", beta, 0.01, 0.3, n])
-    columns = ["trait", "variant", "chrom", "pos", "effect_allele", "other_allele", "beta", "se", "eaf", "n"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.assign(beta=table["beta"] + rng.normal(0, 0.005, len(table)))
-
-
-def written(path: Path, table: pd.DataFrame, *header: str) -> Path:
-    path.write_text("".join(f"# {line}\n" for line in header) + table.to_csv(sep="\t", index=False))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +281,21 @@ def test_palindromic_variants_are_counted(cohort, summary):
     _, rows = external(cohort, "palindromes", table, "donor_overlap: none", genotypes=path)
     assert rows["status"].tolist() == [NO_INSTRUMENT] and "3 palindromic" in rows["reason"].iloc[0]
     assert rows[["effect", "p"]].isna().all().all()
+
+
+def test_colocalisation_in_a_whole_region(cohort):
+    """All variants of the gene's region, one of them behind the gene: it goes with the feature, no other one does."""
+    folder, made = cohort
+    places = [*range(6 * REGION, 7 * REGION), *range(8 * REGION, 9 * REGION)]
+    table = study(made, "G3", made["genes"][3], places).assign(se=0.035, n=1000)
+    path = written(folder / "region.tsv", table, "donor_overlap: none")
+    line = arguments(folder, "region", pairs=pairs_file(folder, [("G3", "raw_0003")], "g3.tsv"), summaries=path)
+    assert command.main(line) == 0
+    estimates = read_tables(folder, "region")["causality_estimates"].query("exposure == 'G3'")
+    other, own = (estimates[estimates["source"] == name].iloc[0] for name in ("region.tsv", "cohort"))
+    assert other["instruments"] == 1 and other["method"] == "wald_second_order"
+    for row in (other, own):
+        assert row["coloc_h4"] > 0.5 and row["coloc_h3"] < 0.1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from hx_cohort_report import (
     tissues_per_donor,
 )
 from hx_cohort_sections import cohort_sections
+from hx_disclosure import EVERYTHING, Disclosure
+from hx_mqc import disclosed
 
 COHORT = pd.DataFrame(
     [("D0", "Lung", "L0;L0b")]
@@ -123,6 +125,27 @@ def test_covariates_side_by_side():
     table = covariates_wide(BY_TISSUE, SUMMARY)
     assert list(table.columns) == ["tissue_id", "SMRIN", "SEX"]  # no library metric but RIN
     assert table.to_numpy().tolist() == [["Lung", "7.123 (6.5 to 8)", "1 70%, 2 30%"], ["Skin", "", "1 62%"]]
+
+
+def test_covariates_of_few_donors_are_blank_in_a_shareable_report():
+    few = SUMMARY.assign(missing=SUMMARY["missing"].mask(SUMMARY["tissue_id"] == "Lung", 6))  # 4 of 10 have a value
+    table = covariates_wide(BY_TISSUE, few, least=5)
+    assert table.to_numpy().tolist() == [["Skin", "", "1 62%"]]
+    gathered = {"covariate_summary": few, "covariates_by_tissue": BY_TISSUE}
+    shown = cohort_sections(COHORT, page_tables(COHORT, DROPPED, gathered), gathered)
+    section = next(part for part in shown if part["id"] == "covariates_by_tissue")
+    assert set(disclosed(section, Disclosure("shareable"))["data"]) == {"Skin"}
+    assert set(disclosed(section, EVERYTHING)["data"]) == {"Lung", "Skin"}
+
+
+def test_dataset_and_exclusions_without_extremes_and_small_counts():
+    assert dataset(COHORT, shareable=True) == (
+        "10 donors with slides (or features) and expression in 2 tissues: median 2 tissues a donor, median 9 donors a "
+        "tissue (8 to 10). 19 slides; < 5 donors x tissues have several, which are pooled."
+    )
+    rows = [(f"D{k}", "donor", 2) for k in range(6)] + [("L1", "slide", 1)]
+    table = pd.DataFrame(rows, columns=["id", "kind", "slides"])
+    assert excluded_text(table, shareable=True) == "--exclude names 6 donors, < 5 slides."
 
 
 def test_pathology_counts_take_the_unlabelled_for_unlabelled():

@@ -1,6 +1,7 @@
 """draw_features.py: galleries, maps and their files, from drawn slides and described features."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from description_made import make_cohort
+from PIL import ImageDraw
 from scipy.stats import spearmanr
 from test_feature_map import model_of
 
 import describe_features
 from draw_features import main
+from hx_cards import scatter_of
+from hx_disclosure import EVERYTHING, Disclosure, numbered
 from hx_feature_map import PREDICTED
 from hx_features import read_summary
 from hx_io import read_table
+from hx_picture import number as short
 from hx_predict_model import donor_hash, write_model
 
 HUES = np.random.default_rng(3).permutation(np.linspace(-2, 2, 20)).tolist()
@@ -200,3 +205,51 @@ def test_genes_that_cannot_be_mapped(cohort, models, tmp_path, capsys):
 def test_tables_that_are_not_there(cohort, tmp_path, capsys):
     assert draw(cohort, tmp_path, tables=tmp_path) == 65
     assert "give the folder that describe_features.py wrote to" in capsys.readouterr().err
+
+
+def test_shareable_pictures_name_nobody(cohort, tmp_path, monkeypatch):
+    told = []
+    original = ImageDraw.ImageDraw.text
+
+    def text(self, place, words, *rest, **more):
+        told.append(str(words))
+        return original(self, place, words, *rest, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    slides = read_table(cohort / "slides.tsv")
+    ids = {*slides["sample"], *slides["donor"]}
+    assert draw(cohort, tmp_path / "internal", patch_features=None) == 0
+    internal, told = told, []
+    (tmp_path / "donors.txt").write_text("\n".join(slides["donor"]))
+    options = {"disclosure": "shareable", "donors": tmp_path / "donors.txt", "patch_features": None}
+    assert draw(cohort, tmp_path / "shareable", **options) == 0
+    assert {words for words in internal if ids & set(words.split())} and not [w for w in told if ids & set(w.split())]
+    # Pseudonyms of two digits, numbered among all donors; no value under a picture.
+    names = {words for words in told if re.fullmatch(r"P\d\d", words)}
+    assert len(names) > 5 and names <= set(numbered(slides["donor"], 1).values())
+    values = read_table(cohort / "tables" / "Lung.64.gallery_slides.tsv")["value"].astype(float).map(short)
+    assert set(values) & set(internal) and not set(values) & set(told)
+    section = (tmp_path / "shareable" / "multiqc" / "feature_cards_Lung_mqc.json").read_text()
+    assert not [name for name in ids if name in re.sub(r"base64,[^\"]*", "", section)]
+
+
+def test_a_shareable_scatter_has_no_point_a_donor():
+    points = pd.DataFrame({"setting": "s", "feature": "f", "scale": "", "term_value": np.arange(40.0)})
+    points["value"] = np.random.default_rng(0).normal(size=40)
+    row = {"setting": "s", "feature": "f", "term": "eosin", "rho": 0.1}
+    drawn = []
+    for disclosure in (EVERYTHING, Disclosure("shareable")):
+        picture = scatter_of(points, row, disclosure)
+        blue = ((picture[..., 2] > 190) & (picture[..., 0] < 120)).astype(np.uint8)
+        drawn.append(cv2.connectedComponents(cv2.erode(blue, np.ones((5, 5), np.uint8)))[0] - 1)
+    assert drawn[0] > 20 and 0 < drawn[1] <= 10
+    assert scatter_of(points.iloc[:3], row, Disclosure("shareable")) is None
+
+
+def test_pseudonyms_of_pictures(cohort, tmp_path, capsys):
+    (tmp_path / "map.tsv").write_text("donor\tpseudonym\nD00\tred\n")
+    options = {"patch_features": None, "pseudonyms": tmp_path / "map.tsv"}
+    assert draw(cohort, tmp_path, disclosure="shareable", **options) == 65
+    assert "no pseudonym of" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        draw(cohort, tmp_path, **options)

@@ -185,6 +185,12 @@ def test_a_tissue_of_too_few_donors_is_a_loss(tmp_path):
     for name, columns in COLUMNS.items():
         table = read(tmp_path / "out", name)
         assert list(table) == columns and not len(table)
+    assert run(tmp_path, dosage, features[:12], design, out="none", donors=[f"X{k}" for k in range(12)]) == 0
+    assert "not mapped: 0 donors" in read(tmp_path / "none", "map_qtl.dropped")["reason"].tolist()[-1]
+    # A file without a variant, too, is no crash.
+    assert run(tmp_path, made(n=40)[0][:0], *made(n=40)[1:], out="empty") == 0
+    summary = read(tmp_path / "empty", "qtl_summary")
+    assert not summary["tests"].any() and summary["lambda_gc"].isna().all() and summary["gate"].isna().all()
     dosage, features, design = made(n=40, variants=40)
     wide = design_of(np.random.default_rng(0).normal(size=(40, 36)), names(40))
     assert run(tmp_path, dosage, features, wide, out="wide") == 0
@@ -363,6 +369,8 @@ def test_sections_say_what_could_have_been_found_and_that_lambda_is_out(mapped):
     assert "alert-danger" in verdict["data"] and "PC1 1.310" in verdict["data"]
     assert traits["data"]["PC1, Lung"]["gate"] == "inflated"
     first = leads["data"][f"rs{CAUSAL}, Lung"]
-    assert "carriers" not in first and "missing" not in first and "mac" in first
+    assert first["carriers"] == first["missing"] == "&lt; 5" and first["mac"] > 100
+    nearly = {"qtl_summary": summary, "qtl_leads": tables["qtl_leads"].assign(carriers=594, missing=5)}
+    assert qtl_sections(nearly)[2]["data"][f"rs{CAUSAL}, Lung"]["carriers"] == "all but &lt; 5"
     assert qtl_sections({}) == []
     assert normal(np.ones((3, 1))).tolist() == [[0], [0], [0]]

@@ -41,7 +41,7 @@ SY = np.array(
      .0253, .0319, .0316, .0241, .0285, .0217, .0298, .0239, .0220, .0246, .0255, .0647]
 )  # fmt: skip
 PUBLISHED = {"ivw": (2.834, 0.530), "q": 99.5304, "egger": (3.253, 0.770), "intercept": (-0.011, 0.015)}
-PUBLISHED_MEDIAN = (2.683, 0.419)
+PUBLISHED_MEDIAN, PUBLISHED_I2GX = (2.683, 0.419), 0.919
 
 
 def test_published_example():
@@ -51,13 +51,14 @@ def test_published_example():
     assert round(mean.q, 4) == PUBLISHED["q"]
     assert (round(line.slope.effect, 3), round(line.slope.se, 3)) == PUBLISHED["egger"]
     assert (round(line.intercept.effect, 3), round(line.intercept.se, 3)) == PUBLISHED["intercept"]
+    assert round(line.i2gx, 3) == PUBLISHED_I2GX
     median = weighted_median(BX, SX, BY, SY, np.random.default_rng(0))
     assert round(median.effect, 3) == PUBLISHED_MEDIAN[0]
     assert abs(median.se - PUBLISHED_MEDIAN[1]) < 0.03  # a bootstrap: 1,000 draws have a standard error of 2 %
 
 
 def test_ivw_is_weighted_regression_through_the_origin():
-    """Burgess, Butterworth & Thompson 2013, eq. 3; the random-effects error is that of the regression (1e-8)."""
+    """Rees, Wood & Burgess 2017, eq. 2; the random-effects error is that of the regression (1e-8)."""
     fit, mean = sm.WLS(BY, BX, weights=SY**-2).fit(), ivw(BX, BY, SY)
     assert mean.fixed.effect == pytest.approx(fit.params[0], rel=1e-8)
     assert mean.fixed.se == pytest.approx(fit.bse[0] / math.sqrt(fit.scale), rel=1e-8)
@@ -86,7 +87,7 @@ def test_egger_is_weighted_regression_with_an_intercept():
 
 
 def test_i2gx_by_hand():
-    """Bowden et al. 2016 (Int J Epidemiol), eq. 4, on the scale of a regression weighted by sy^-2."""
+    """Bowden et al. 2016 (Int J Epidemiol), on the scale of a regression weighted by sy^-2."""
     size, weight = np.abs(BX) / SY, (SY / SX) ** 2
     mean = np.average(size, weights=weight)
     q = sum(w * (s - mean) ** 2 for w, s in zip(weight, size, strict=True))
@@ -131,7 +132,7 @@ def test_weighted_median_keeps_its_estimate_with_a_minority_of_invalid_variants(
 
 
 def test_steiger_by_hand():
-    """Hemani et al. 2017, eq. 3: (atanh .3 - atanh .2) / sqrt(1 / 997 + 1 / 497)."""
+    """Hemani et al. 2017: (atanh .3 - atanh .2) / sqrt(1 / 997 + 1 / 497)."""
     found = steiger(0.3, -0.2, 1000, 500)
     assert found.z == pytest.approx((math.atanh(0.3) - math.atanh(0.2)) / math.sqrt(1 / 997 + 1 / 497), rel=1e-12)
     assert found.p == pytest.approx(2 * stats.norm.sf(found.z), rel=1e-12)

@@ -206,13 +206,13 @@ def test_the_table_of_stages_is_the_only_one():
     needs = {name: re.findall(r"'(\w+)'", rest) for name, rest in re.findall(r"^ +(\w+) *: \[(.*)\],$", block, re.M)}
     assert len(needs) == len(block.splitlines()) and {name for of in needs.values() for name in of} <= set(needs)
     usage = (ROOT / "docs" / "usage.md").read_text()
-    explain = (ROOT / "subworkflows" / "explain.nf").read_text()
+    calls = "".join((ROOT / "subworkflows" / f"{name}.nf").read_text() for name in ("explain", "genetics"))
     main = (ROOT / "main.nf").read_text()
     schema = json.loads((ROOT / "nextflow_schema.json").read_text())
     told = schema["$defs"]["statistics"]["properties"]["only"]["description"]
     for stage in needs:
         assert (ROOT / "modules" / stage / "main.nf").is_file()
-        called = re.search(rf"\b{stage.upper()}\(\s*unlessSkipped\(\s*'{stage}'", explain)
+        called = re.search(rf"\b{stage.upper()}\(\s*unlessSkipped\(\s*'{stage}'", calls)
         assert called or f"skippedStages(opts).containsKey('{stage}')" in main, stage
         assert re.search(rf"\b{stage}\b", told) and f"`{stage}`" in usage, stage
     assert set(WITHOUT) == set(needs)

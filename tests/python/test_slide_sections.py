@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from hx_slide_sections import slide_counts, slide_problems, slide_quality, slide_sections
+from hx_slide_sections import kinds_of, slide_counts, slide_problems, slide_quality, slide_sections
 
 STATUS = pd.DataFrame(
     [
@@ -35,3 +35,15 @@ def test_sections_follow_what_was_measured():
     given = STATUS[["sample", "tissue_id", "status", "reason"]]  # patch features were given: nothing was measured
     assert [part["id"] for part in slide_sections(given)] == ["slide_status", "slide_problems"]
     assert [part["id"] for part in slide_sections(None)] == ["slide_status"]
+
+
+def test_warnings_are_counted_by_kind():
+    assert kinds_of("pen: 3% of the tissue's area; no patch of 1024 px, 2048 px") == "pen; no patch of"
+    assert kinds_of("mpp 0.1 x 0.2 of the tiff is outside; 12 damaged tiles") == "mpp; other" and kinds_of("") == ""
+
+
+def test_scale_of_few_slides_has_no_percentile():
+    many = pd.concat([STATUS[:1]] * 19 + [STATUS[1:2]], ignore_index=True).assign(sample=[f"S{k}" for k in range(20)])
+    quality = slide_quality(many).iloc[0]
+    assert quality[["mpp_p05", "mpp_p95"]].tolist() == pytest.approx([0.4995, 0.5])
+    assert slide_quality(many[1:])[["mpp_p05", "mpp_p95"]].isna().all(axis=None)
