@@ -46,6 +46,7 @@ workflow {
         ch_encoders = channel.empty()
         ch_tables = GENOTYPES.out.tables
         ch_sheets = channel.empty()
+        ch_pictures = channel.empty()
         ch_losses = COHORT.out.losses.mix(GENOTYPES.out.losses)
         ch_versions = COHORT.out.versions.mix(GENOTYPES.out.versions)
         if (!opts.features) {
@@ -74,6 +75,7 @@ workflow {
             )
             ch_tables = ch_tables.mix(DESCRIBE.out.tables)
             ch_sheets = ch_sheets.mix(DESCRIBE.out.sections)
+            ch_pictures = DESCRIBE.out.pictures
             ch_losses = ch_losses.mix(DESCRIBE.out.losses)
             ch_versions = ch_versions.mix(DESCRIBE.out.versions)
         }
@@ -84,6 +86,8 @@ workflow {
             ch_status,
             ch_tables,
             ch_sheets,
+            EXPLAIN.out.explored,
+            ch_pictures,
             FEATURES.out.features,
             FEATURES.out.expression,
             COHORT.out.truth,
@@ -101,7 +105,7 @@ workflow {
                 def lost = losses.readLines().drop(1).collect { line -> line.tokenize('\t')[0..1] }.toSet().countBy { pair -> pair[1] }.sort()
                 println("Lost: ${lost ? lost.collect { kind, n -> "${n} ${kind}" }.join(', ') : 'nothing'} (${losses})")
             }
-            println(opts.predict ? "Predicted, not measured: ${opts.outdir}/prediction" : "Report: ${opts.outdir}/multiqc_report.html")
+            println(opts.predict ? "Predicted, not measured: ${opts.outdir}/prediction" : "Report: ${opts.outdir}/multiqc_report.html and ${opts.outdir}/explorer/index.html")
         }
         else {
             println("Why: ${workflow.errorReport ?: workflow.errorMessage ?: 'see .nextflow.log'}")

@@ -71,6 +71,8 @@ def disclosure_of(args: argparse.Namespace, files: Files) -> Disclosure:
 def build(args: argparse.Namespace, files: Files, disclosure: Disclosure) -> int:
     """Write all data files; number of settings that can be browsed."""
     kinds, skipped, data = gathered(files), dict(args.skipped), args.outdir / "data"
+    for old in data.glob("*.js"):
+        old.unlink()  # of another run, perhaps one that showed donors
     rows = settings(kinds, args.primary)
     if disclosure.shareable and len(rows):
         rows["n"] = rows["n"].where(rows["n"] >= FEW)
@@ -114,7 +116,11 @@ def main(argv: list[str] | None) -> None:
     add("--tables", type=Path, required=True, help="folder below which the tables of all stages lie: results/, say")
     add("--features", type=Path, help="folder with <tissue_id>.<size>.h5ad, for the values behind a pair")
     add("--expression", type=Path, help="folder with <tissue_id>.expression.h5ad, likewise")
-    add("--pictures", type=Path, help="file that lists the pictures of the features, paths below description/")
+    add(
+        "--pictures",
+        type=Path,
+        help="file that lists the pictures of the features, paths below description/; drawn with the same --disclosure",
+    )
     add("--primary", type=primary_setting, default="256,retrained,mean", help="size,encoder,aggregation of the verdict")
     add("--skipped", type=skipped_stage, nargs="*", default=[], help="'stage: why' of each stage that was left out")
     add_arguments(arguments)

@@ -83,9 +83,9 @@ def read_annotations(path: Path, cohort: pd.DataFrame) -> Annotations:
 def _of_tissue(table: pd.DataFrame, cohort: pd.DataFrame, by_key: dict[str, str], name: str) -> pd.DataFrame:
     """Rows of donors of the cohort (column donor_), of its tissue where they tell one; columns key and tissue_id."""
     keys = table["key"].map(plain_gtex)
-    donor = keys.map(by_key).fillna(keys.map(gtex_piece).map(by_key))
+    donor = keys.map(lambda key: by_key.get(key) or by_key.get(gtex_piece(key), ""))
     own = cohort["tissue_id"].iloc[0]
-    mine = donor.notna() & table["tissue_id"].isin(["", own])
+    mine = (donor != "") & table["tissue_id"].isin(["", own])
     log.info("%s: %d of %d rows are of %s", name, int(mine.sum()), len(table), own)
     return table[mine].assign(donor_=donor[mine])
 

@@ -145,7 +145,7 @@ def _binary(name: str, source: str, texts: np.ndarray, levels: list[str]) -> Lab
     few = min(int(positive.sum()), int(known.sum() - positive.sum()))
     if few < LEAST:
         which = levels[1] if positive.sum() == few else levels[0]
-        told = f"{few} donors have {which}, at least {LEAST} are needed"
+        told = f"{few} donor{'s' * (few != 1)} with {which}, at least {LEAST} are needed"
         return refused(name, source, "binary", told, int(known.sum()), int(positive.sum()))
     return Label(name, source, "binary", positive[:, None].astype(np.float64), known, (levels[1],))
 
@@ -155,7 +155,8 @@ def _levels(name: str, source: str, texts: np.ndarray, levels: np.ndarray, count
     n = int(counts.sum())
     words = np.median([len(text.split()) for text in levels])
     if len(levels) > n / 2 or words >= LONG:
-        reason = language(levels) or f"free text, {len(levels)} different cells in {n} donors: no label; name it notes"
+        told = f"free text, {len(levels)} different cells in {n} donors: notes go in a column pathology_notes"
+        reason = language(levels) or told
         return refused(name, source, "levels", reason, n)
     enough = _in_order(levels[counts >= LEAST])
     if len(enough) < 2:

@@ -103,6 +103,9 @@ workflow DESCRIBE {
 
     emit:
     tables   = DESCRIBE_FEATURES.out.tables.map { _meta, paths -> paths }.flatten().mix(DRAW_FEATURES.out.table) // channel: path
+    pictures = DRAW_FEATURES.out.galleries.mix(DRAW_FEATURES.out.maps).flatMap { meta, paths ->
+        [paths].flatten().findAll { path -> path.name.endsWith('.png') }.collect { path -> "${meta.id}/${path.parent.name}/${path.name}".toString() }
+    }                                                                                                            // channel: names below description/
     sections = DRAW_FEATURES.out.sections                                                                        // channel: path(*_mqc.json)
     losses   = ch_losses.mix(DRAW_FEATURES.out.dropped)                                                          // channel: path(*.dropped.tsv)
     versions = ch_versions.mix(DRAW_FEATURES.out.versions)                                                       // channel: path(versions.yml)

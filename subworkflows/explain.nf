@@ -147,6 +147,9 @@ workflow EXPLAIN {
         COMBINE_SCALES.out.tables.flatten(), COMPARE_ASSOCIATIONS.out.tables, COMPARE_SETTINGS.out.tables.flatten(),
         PREDICT_EXPRESSION.out.tables.flatten(), ENRICH.out.tables.flatten(), COMBINE_ENRICHMENT.out.tables.flatten(),
     )                                                                                               // channel: path
+    explored = ASSOCIATE.out.results.map { _meta, paths -> paths.find { path -> path.name.endsWith('.associations.parquet') } }.mix(
+        PREDICT_EXPRESSION.out.genes.map { _meta, path -> path }, ENRICH.out.pairs, ch_designs.map { _meta, path -> path },
+    )                                                                                               // channel: path, what the explorer reads beside tables
     genes    = ASSOCIATE.out.genes.flatten()                                                        // channel: path(*_genes.parquet)
     models   = PREDICT_EXPRESSION.out.models.map { _meta, paths -> paths }                          // channel: path(*.model.h5), or lists
     losses   = ADJUST_CONFOUNDERS.out.dropped.mix(

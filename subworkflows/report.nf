@@ -4,6 +4,7 @@ include { disclosureMode; schemaGroups } from './params.nf'
 include { skippedStages } from './stages.nf'
 include { SUMMARISE } from '../modules/summarise/main.nf'
 include { MULTIQC   } from '../modules/multiqc/main.nf'
+include { BUILD_EXPLORER } from '../modules/build_explorer/main.nf'
 
 // Parameters that differ from their defaults, as a MultiQC section. A path may name somebody: of one a shareable report
 // says only that it was given.
@@ -32,6 +33,8 @@ workflow REPORT {
     status     // value: path(slide_status.tsv) or []
     tables     // channel: path of the tables of all other stages
     sheets     // channel: path of sections with pictures: contact sheets and feature cards
+    explored   // channel: path of what the explorer reads beside them
+    pictures   // channel: names of pictures below description/
     features   // channel: [ meta, path ]
     expression // channel: [ meta, path ]
     truth      // value: path(truth.json) or []
@@ -43,23 +46,41 @@ workflow REPORT {
     // Several losses share a name: their text orders them.
     ch_losses = losses.map { path -> [path.text, path] }.toSortedList { a, b -> a[0] <=> b[0] }.map { all -> all.collect { pair -> pair[1] } }
     // Features and expression are read again only for the planted truths of a simulated cohort.
+    def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
+    def left_out = skippedStages(opts).collect { stage, why -> "${stage}: ${why}".toString() }
+    def pseudonyms = opts.pseudonyms ? file(opts.pseudonyms) : []
+    ch_features = features.map { _meta, path -> path }.toSortedList(by_name)
+    ch_expression = expression.map { _meta, path -> path }.toSortedList(by_name)
     def known = opts.simulate || opts.truth
     SUMMARISE(
         cohort.toSortedList(by_name),
         ch_losses,
         status,
         tables.toSortedList(by_name),
-        known ? features.map { _meta, path -> path }.toSortedList(by_name) : [],
-        known ? expression.map { _meta, path -> path }.toSortedList(by_name) : [],
+        known ? ch_features : [],
+        known ? ch_expression : [],
         truth,
         file("${projectDir}/assets/methods.toml"),
-        opts.features ? "-,${opts.features_name},given" : opts.primary,
-        skippedStages(opts).collect { stage, why -> "${stage}: ${why}".toString() },
-        opts.pseudonyms ? file(opts.pseudonyms) : [],
+        primary,
+        left_out,
+        pseudonyms,
         [mode: disclosureMode(opts), genotypes: opts.genotypes as boolean],
     )
 
-    ch_versions = versions.mix(SUMMARISE.out.versions).map { path -> path.text.trim() }
+    BUILD_EXPLORER(
+        cohort.toSortedList(by_name),
+        tables.mix(explored).toSortedList(by_name),
+        ch_features,
+        ch_expression,
+        files("${projectDir}/assets/explorer/*").sort { path -> path.name },
+        pseudonyms,
+        pictures.toSortedList(),
+        primary,
+        left_out,
+        disclosureMode(opts),
+    )
+
+    ch_versions = versions.mix(SUMMARISE.out.versions, BUILD_EXPLORER.out.versions).map { path -> path.text.trim() }
         .mix(channel.of("Workflow:\n  histogex: ${workflow.manifest.version}\n  nextflow: ${workflow.nextflow.version}".toString()))
         .unique()
         .collectFile(storeDir: "${opts.outdir}/pipeline_info", name: 'hx_software_mqc_versions.yml', sort: true, newLine: true)

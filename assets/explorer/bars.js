@@ -29,7 +29,7 @@
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", class: "plot wide", "aria-label":
       `Share of variance by confounder, image and expression side by side. Largest: ${factors.slice(0, 3).map((f) => `${f}, image ${number(100 * value("image_pcs", f))} %, expression ${number(100 * value("expression_pcs", f))} %`).join("; ")}.` },
       svg("text", { class: "label", x: start[0], y: 15, "text-anchor": "end" }, "Image"), svg("text", { class: "label", x: start[1], y: 15 }, "Expression"),
-      marks.map((t) => [0, 1].map((side) => {
+      marks.map((/** @type {number} */ t) => [0, 1].map((side) => {
         const x = start[side] + (side ? 1 : -1) * length(t);
         return [svg("line", { class: "grid", x1: x, x2: x, y1: TOP, y2: height - 32 }), svg("text", { x, y: height - 16, "text-anchor": "middle" }, `${Number((100 * t).toPrecision(3))} %`)];
       })),

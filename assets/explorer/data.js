@@ -42,7 +42,7 @@
     return wanted;
   };
 
-  /** @param {any} content */
+  /** @param {any} content @returns {any} */
   function unpacked(content) {
     if (content && typeof content === "object" && "rows" in content && "columns" in content) return new Frame(content);
     if (!content || typeof content !== "object" || Array.isArray(content) || content.kind) return content;

@@ -38,10 +38,10 @@
     const table = new histogex.Table({
       caption: side === "gene" ? `Features of ${setting.geneName(of)}` : `Genes of ${features.at("feature", of)}`, file: title, rows: rows.length, height: 240,
       columns: [{ name: other, label: other === "gene" ? "Gene" : "Feature", width: 120, text: true, value: name },
-        plain("r", "r", number, 70, "Correlation given the covariates"), { ...plain("beta", "beta (95 % CI)", brief, 180, "log2 units per standard deviation of the feature"), show: (k) => interval(pairs, rows[k]) },
+        plain("r", "r", number, 70, "Correlation given the covariates"), { ...plain("beta", "beta (95 % CI)", brief, 180, "log2 units per standard deviation of the feature"), show: (/** @type {number} */ k) => interval(pairs, rows[k]) },
         { name: "p", label: "p", width: 80, value: p, show: (/** @type {number} */ k) => pValue(p(k)) }, ...(hit ? [plain(hit, "q", pValue, 80, "Empty: not found")] : [])],
-      open: (k) => { const place = pairs.at(other, rows[k]); if (place >= 0) histogex.choose({ [other]: frame.at(other, place) }); },
-      text: (k) => String(name(k)).toLowerCase(),
+      open: (/** @type {number} */ k) => { const place = pairs.at(other, rows[k]); if (place >= 0) histogex.choose({ [other]: frame.at(other, place) }); },
+      text: (/** @type {number} */ k) => String(name(k)).toLowerCase(),
     });
     return table.root;
   }

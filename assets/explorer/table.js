@@ -35,6 +35,9 @@
       this.search = "";
       this.cut = 1;
       this.chosen = -1;
+      /** @type {number[]} */
+      this.order = [];
+      this.first = -1; // place of the first row that is an element
       this.focused = 0;
       this.sort = of.sort ?? null;
       this.body = el("tbody");
@@ -48,8 +51,8 @@
       this.table = table;
       this.box = el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": of.caption, style: `max-height:${of.height ?? 420}px` }, table);
       this.box.addEventListener("scroll", () => this.draw(), { passive: true });
-      this.body.addEventListener("keydown", (event) => this.key(/** @type {KeyboardEvent} */ (event)));
-      this.body.addEventListener("click", (event) => {
+      this.body.addEventListener("keydown", (/** @type {Event} */ event) => this.key(/** @type {KeyboardEvent} */ (event)));
+      this.body.addEventListener("click", (/** @type {Event} */ event) => {
         const row = /** @type {HTMLElement} */ (event.target).closest("tr[data-place]");
         if (row) this.open(Number(row.getAttribute("data-place")));
       });
@@ -65,7 +68,9 @@
 
     /** Rows that a search and the cut-off leave, sorted. */
     update() {
-      const { rows, text, q, columns } = this.of, order = [];
+      const { rows, text, q, columns } = this.of;
+      /** @type {number[]} */
+      const order = [];
       for (let row = 0; row < rows; row++) {
         if (q && this.cut < 1 && !(q(row) <= this.cut)) continue;
         if (this.search && text && !text(row).includes(this.search)) continue;
@@ -87,18 +92,18 @@
       this.draw();
     }
 
-    /** @param {string} name */
+    /** The smallest p, the largest of other numbers and the first name come first. @param {string} name */
     sortBy(name) {
       const column = this.of.columns.find((c) => c.name === name);
       const same = this.sort && this.sort[0] === name;
-      this.sort = [name, same ? !(/** @type {any} */ (this.sort)[1]) : !column?.text && !["p", "q"].includes(column?.name ?? "")];
+      this.sort = /** @type {[string, boolean]} */ ([name, same ? !(/** @type {any} */ (this.sort)[1]) : !column?.text && !/(^|_)[pq](_|$)/.test(name)]);
       this.box.scrollTop = 0;
       this.update();
     }
 
     /** Rows in sight. */
     draw() {
-      const order = this.order ?? [], seen = Math.ceil((this.of.height ?? 420) / HEIGHT);
+      const order = this.order, seen = Math.ceil((this.of.height ?? 420) / HEIGHT);
       const first = Math.max(0, Math.min(Math.floor(this.box.scrollTop / HEIGHT) - BEYOND, order.length - seen - 2 * BEYOND));
       if (first === this.first) return;
       this.first = first;
@@ -112,7 +117,7 @@
 
     /** @param {number} place */
     row(place) {
-      const row = this.order?.[place] ?? 0, [name, ...others] = this.of.columns;
+      const row = this.order[place] ?? 0, [name, ...others] = this.of.columns;
       const chosen = row === this.chosen;
       return el("tr", { "data-place": place, "aria-rowindex": place + 2, class: chosen ? "chosen" : null },
         el("th", { scope: "row", class: "text" }, el("button", { type: "button", class: "link", tabindex: place === this.focused ? 0 : -1,
@@ -122,7 +127,7 @@
 
     /** @param {KeyboardEvent} event */
     key(event) {
-      const page = Math.floor(this.box.clientHeight / HEIGHT) - 2, last = (this.order?.length ?? 0) - 1;
+      const page = Math.floor(this.box.clientHeight / HEIGHT) - 2, last = this.order.length - 1;
       /** @type {Record<string, number>} */
       const to = { ArrowDown: this.focused + 1, ArrowUp: this.focused - 1, PageDown: this.focused + page, PageUp: this.focused - page, Home: 0, End: last };
       if (!(event.key in to)) return;
@@ -144,7 +149,7 @@
     /** @param {number} place */
     open(place) {
       this.focused = place;
-      this.of.open(this.order?.[place] ?? 0);
+      this.of.open(this.order[place] ?? 0);
     }
 
     /** Mark a row as chosen, and bring it into sight where it is not. @param {number} row */
@@ -152,7 +157,7 @@
       if (row === this.chosen) return;
       const held = this.body.contains(document.activeElement);
       this.chosen = row;
-      const place = this.order?.indexOf(row) ?? -1;
+      const place = this.order.indexOf(row);
       if (place >= 0) { this.focused = place; this.show(place); } else { this.first = -1; this.draw(); }
       if (held) /** @type {HTMLElement|null} */ (this.body.querySelector("tr.chosen button"))?.focus({ preventScroll: true });
     }
@@ -160,7 +165,7 @@
     /** @returns {[string[], any[][]]} header and rows as they stand, for a download */
     data() {
       const { columns } = this.of;
-      return [columns.map((column) => column.name), (this.order ?? []).map((row) => columns.map((column) => column.value(row)))];
+      return [columns.map((column) => column.name), this.order.map((row) => columns.map((column) => column.value(row)))];
     }
   }
 

@@ -20,7 +20,7 @@
       column(settings, "browsed", "To browse", 110, true),
     ].filter((c) => settings.has(c.name));
     const table = new histogex.Table({ caption: "All settings", file: "settings", rows: settings.rows, columns, height: 360,
-      open: (row) => histogex.choose({ tissue: settings.at("tissue_id", row), size: settings.at("size", row), encoder: settings.at("encoder", row), aggregation: settings.at("aggregation", row), gene: "", feature: "" }) });
+      open: (/** @type {number} */ row) => histogex.choose({ tissue: settings.at("tissue_id", row), size: settings.at("size", row), encoder: settings.at("encoder", row), aggregation: settings.at("aggregation", row), gene: "", feature: "" }) });
     table.mark(here.row);
     const notes = index.notes.filter((/** @type {string[]} */ [of]) => of === "" || of === prefix || of === here.setting).map((/** @type {string[]} */ [, note]) => note);
     const root = el("div", { class: "overview" },
@@ -60,7 +60,7 @@
       { name: "gene", label: "Id", width: 170, text: true, title: "Id of the gene", value: (/** @type {number} */ row) => id[row] },
     ];
     const words = Array.from({ length: frame.rows }, (_, row) => `${setting.geneName(row)} ${id[row]}`.toLowerCase());
-    const table = new histogex.Table({ caption: "Genes", file: `${setting.setting}.genes`, rows: frame.rows, columns, open, q, text: (row) => words[row] });
+    const table = new histogex.Table({ caption: "Genes", file: `${setting.setting}.genes`, rows: frame.rows, columns, open, q, text: (/** @type {number} */ row) => words[row] });
     const volcano = new histogex.Volcano({ x: frame.get("r"), y: frame.get("nlog10p"), hit: (/** @type {number} */ row) => q(row) <= alpha, name: setting.geneName, open, xLabel: "r of the best feature" });
     const found = frame.get("gene_q").filter((/** @type {number} */ value) => value <= alpha).length;
     const figure = histogex.figure("Genes of this setting", `Blue and orange: genes with q \u2264 ${alpha} (${count(found)} of ${count(frame.rows)}). r of the best of many features is too large by the choice.`,
@@ -84,8 +84,8 @@
       column(frame, "sentence", "What it tracks", 420, true, undefined, "In donors held out"), column(frame, "label", "What it measures", 170, true), column(frame, "cluster_size", "In its cluster", 110, false, count, "Features that say the same, itself included")]
       .filter((c) => frame.has(c.name));
     const words = Array.from({ length: frame.rows }, (_, row) => `${name[row]} ${frame.at("label", row)} ${frame.at("sentence", row)} ${best(row)}`.toLowerCase());
-    const table = new histogex.Table({ caption: "Features", file: `${setting.setting}.features`, rows: frame.rows, columns, height: 640, text: (row) => words[row], q: (row) => Number(frame.has("q") ? frame.at("q", row) : NaN),
-      open: (row) => { const gene = frame.at("best_gene", row); histogex.choose({ feature: name[row], gene: gene >= 0 ? setting.genes.at("gene", gene) : "" }); } });
+    const table = new histogex.Table({ caption: "Features", file: `${setting.setting}.features`, rows: frame.rows, columns, height: 640, text: (/** @type {number} */ row) => words[row], q: (/** @type {number} */ row) => Number(frame.has("q") ? frame.at("q", row) : NaN),
+      open: (/** @type {number} */ row) => { const gene = frame.at("best_gene", row); histogex.choose({ feature: name[row], gene: gene >= 0 ? setting.genes.at("gene", gene) : "" }); } });
     return { root: el("div", {}, table.root), update: (state) => {
       const cut = histogex.cut(state);
       if (cut !== table.cut) { table.cut = cut; table.update(); }
@@ -102,7 +102,7 @@
       const cut = histogex.cut(state);
       if (root.dataset.cut === String(cut)) return;
       root.dataset.cut = String(cut);
-      const left = cut < 1 ? rows.filter((row) => row.q_camera !== "" && row.q_camera <= cut) : rows;
+      const left = cut < 1 ? rows.filter((/** @type {any} */ row) => row.q_camera !== "" && row.q_camera <= cut) : rows;
       root.replaceChildren(left.length ? histogex.dots(left, open, `${setting.setting}.gene_sets`) : message(`No gene set has q \u2264 ${cut}: widen the cut-off.`));
     };
     return { root, update };

@@ -74,7 +74,7 @@
       this.x = scale(this.xs, [LEFT, width - RIGHT]);
       this.y = scale(this.ys, [HEIGHT - BOTTOM, TOP]);
       this.frame(pen, width, colour);
-      const { x, y, hit } = this.of, groups = [[], [], []];
+      const { x, y, hit } = this.of, groups = /** @type {number[][]} */ ([[], [], []]);
       for (const row of this.rows) groups[hit(row) ? (x[row] < 0 ? 1 : 2) : 0].push(row);
       ["--faint", "--low", "--high"].forEach((name, k) => {
         pen.fillStyle = colour(name);

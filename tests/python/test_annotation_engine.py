@@ -179,7 +179,8 @@ def test_auroc_of_chance_and_a_planted_one_are_recovered(planted, slack):
         y = (rng.random(300) < 0.3).astype(float)
         features = rng.normal(size=(300, 20))
         features[:, 3] += np.sqrt(2) * norm.ppf(planted) * y
-        found.append(scores(*[fits_of(features, seed)[0], y[:, None], fits_of(features, seed)[1], True])[0])
+        fits, folds = fits_of(features, seed)
+        found.append(scores(fits, y[:, None], folds, True)[0])
     assert abs(np.mean(found) - planted) <= slack
 
 
@@ -194,9 +195,10 @@ def test_auroc_of_a_rare_label_is_a_half_by_chance():
         predicted = held_out(fits, y[:, None])
         found.append(auroc_in_folds(predicted, y[:, None], folds)[0])
         pooled.append(roc_auc_score(y, predicted[:, 0]))
-    assert abs(np.mean(found) - 0.5) < 0.04 and np.mean(pooled) < 0.46
+    assert abs(np.mean(found) - 0.5) < 0.04 and np.mean(pooled) < 0.43
 
 
+@pytest.mark.slow
 def test_p_of_a_prediction_is_calibrated():
     """1,000 nulls of 40 donors with 19 permutations: p = .05 in one of 20."""
     rejected = 0
@@ -260,7 +262,7 @@ def test_kinds(cells, kind, levels_, positives):
 @pytest.mark.parametrize(
     ("cells", "name", "reason"),
     [
-        (["1"] * 9 + ["0"] * 30, "x", "9 donors have 1, at least 10 are needed"),
+        (["1"] * 9 + ["0"] * 30, "x", "9 donors with 1, at least 10 are needed"),
         (["1"] * 30, "x", "one class: 1 in all 30 donors"),
         ([""] * 30, "x", "no donor of the tissue has a value"),
         (["5"] * 30 + ["6", "7", "8"], "x", "3 of 33 donors differ from the commonest number"),

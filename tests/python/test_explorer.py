@@ -163,6 +163,8 @@ def test_pictures_are_found_by_the_rank_of_their_feature(run):
 
 
 def test_a_run_to_be_shared_shows_no_donor(run, tmp_path):
+    shutil.copytree(run[0] / "explorer", tmp_path / "explorer")
+    (tmp_path / "explorer" / "data" / f"{SETTING}.points.js").rename(tmp_path / "explorer" / "data" / "old.points.js")
     arguments = changed([*run[1], "--disclosure", "shareable"], "--outdir", tmp_path / "explorer")
     assert main(arguments) == 0
     points = content(tmp_path / "explorer", f"{SETTING}.points")

@@ -91,6 +91,8 @@ def test_genes_sorted_searched_and_cut(run, open_page):
     page.click(".left button.head:has-text('beta')")
     assert head.get_attribute("aria-sort") == "ascending"
     assert texts(page, ROWS)[0] == genes.loc[genes["beta"].idxmin(), "symbol"]
+    page.locator(".left button.head", has_text=re.compile("^q$")).click()
+    assert texts(page, ROWS)[0] == genes.loc[genes["gene_q"].idxmin(), "symbol"]
     page.fill(".left input[type=search]", genes["gene"][7].upper())
     assert texts(page, ROWS) == [genes["symbol"][7]]
     page.fill(".left input[type=search]", "no such gene")
