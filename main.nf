@@ -63,8 +63,8 @@ workflow {
         }
 
         FEATURES(ch_summaries, ch_status, ch_splits, COHORT.out.donors, COHORT.out.expression, opts)
-        EXPLAIN(FEATURES.out.features, FEATURES.out.expression, GENOTYPES.out.donors, COHORT.out.gene_sets, opts)
-        GENETICS(EXPLAIN.out.modelled, EXPLAIN.out.found, GENOTYPES.out.genotypes, COHORT.out.positions, opts)
+        EXPLAIN(FEATURES.out.features, FEATURES.out.expression, GENOTYPES.out.donors, COHORT.out.gene_sets, COHORT.out.labels, opts)
+        GENETICS(EXPLAIN.out.modelled, EXPLAIN.out.found, EXPLAIN.out.labels, GENOTYPES.out.genotypes, COHORT.out.positions, opts)
         ch_tables = ch_tables.mix(FEATURES.out.tables, EXPLAIN.out.tables, GENETICS.out.tables)
         ch_losses = ch_losses.mix(FEATURES.out.losses, EXPLAIN.out.losses, GENETICS.out.losses)
         ch_versions = ch_versions.mix(FEATURES.out.versions, EXPLAIN.out.versions, GENETICS.out.versions)

@@ -213,6 +213,16 @@ class Annotated:
         self.fractions.append(row | {"test": "genes"} | more)
 
 
+def donor_values(labels: list[Tested], donors: np.ndarray) -> pd.DataFrame:
+    """Column donor and one a label that is a single number (no levels); blank where it is not known."""
+    columns = {
+        tested.label.name: np.where(tested.label.known, tested.label.values[:, 0], np.nan)
+        for tested in labels
+        if tested.label.kind != "levels"
+    }
+    return pd.DataFrame({"donor": donors, **columns})
+
+
 def run(args: argparse.Namespace) -> None:
     """Read, work through the settings, write."""
     features, out = read_annotated(args.features), f"{args.outdir}/{args.setting_prefix}"
@@ -220,8 +230,11 @@ def run(args: argparse.Namespace) -> None:
     if reason := too_few(features):
         log.warning("%s: %s: nothing is tested", args.features.name, reason)
         work.dropped.append((args.setting_prefix, "size", f"no annotations: {reason}"))
+        values = pd.DataFrame({"donor": []})
     else:
         work.run()
+        values = donor_values(work.labels, work.side.donors)
+    write_tsv(values, f"{out}.label_values.tsv")
     write_parquet(parquet_table(work.pairs), f"{out}.annotation_features.parquet")
     for name, rows, columns in (
         ("annotation_labels", work.rows, LABELS),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from hx_gather import Kind
-from hx_mqc import COUNT, RATIO, SMALL_P, table
+from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import EFFECT, named
 
 TABLES = {  # of test_causality.py: <tissue_id>.<size>.<kind>.tsv
@@ -69,7 +69,7 @@ def _verdicts(pairs: pd.DataFrame) -> dict:
             "status": named("Status", "OK, UNKNOWN_NAME or NOT_TESTED", {}),
             "r": named("r", "Correlation of the two given the covariates", RATIO),
             "p": named("p", "Of that correlation", SMALL_P),
-            "n": named("Donors", "Donors with both traits and genotypes", COUNT),
+            "n": named("Donors", "Donors with both traits and genotypes", PEOPLE),
         },
         "causality/*.causality_pairs.tsv",
         "Pair",
@@ -149,7 +149,7 @@ def _sources(rows: pd.DataFrame) -> dict:
         {
             "status": named("Status", "USED or REFUSED", {}),
             "donor_overlap": named("Overlap", "Declared in the file: none, partial or full", {}),
-            "shared_donors": named("Donors shared", "As declared", COUNT),
+            "shared_donors": named("Donors shared", "As declared", PEOPLE),
             "rows": named("Rows", "Associations read", COUNT),
             "traits": named("Traits", "Traits in it", COUNT),
             "reason": named("Why", "Why it was refused", {}),

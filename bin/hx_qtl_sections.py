@@ -8,7 +8,7 @@ import pandas as pd
 
 from hx_disclosure import FEW, few
 from hx_gather import Kind
-from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, PLAIN, RATIO, SMALL_P, escape, lines, section, table
+from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, PEOPLE, PLAIN, RATIO, SMALL_P, escape, lines, section, table
 from hx_sections import COLOURS, EFFECT, adjustment, named
 
 TABLES = {  # of map_qtl.py: <tissue_id>.<size>.<kind>.tsv
@@ -130,7 +130,7 @@ def _traits(rows: pd.DataFrame, tissues: pd.Series) -> dict:
         "lambda_high": named("to", "Upper limit: 1.08, or what permuted traits give", RATIO),
         "tests": named("Variants", "Variants tested with the trait", COUNT),
         "genes": named("Genes", "Genes near which was tested", COUNT),
-        "n": named("Donors", "Donors tested", COUNT),
+        "n": named("Donors", "Donors tested", PEOPLE),
         "share": named("Share", "Share of the embedding's variance that the component holds", RATIO),
     }
     return table(
@@ -178,9 +178,9 @@ def _leads(leads: pd.DataFrame, tissues: pd.Series, real: pd.DataFrame) -> dict:
             "q": named("q", "Benjamini-Hochberg over all tests: variants, not places", SMALL_P),
             "p_leave_one_out": named("p without one", "Largest p when a carrier is left out, each in turn", SMALL_P),
             "mac": named("MAC", "Copies of the rarer allele", {"format": "{:,.0f}", "scale": False}),
-            "carriers": named("Carriers", "Donors with the rarer allele", COUNT),
-            "missing": named("Missing", "Donors without a genotype, who count as the mean", COUNT),
-            "n": named("Donors", "Donors tested", COUNT),
+            "carriers": named("Carriers", "Donors with the rarer allele", PEOPLE),
+            "missing": named("Missing", "Donors without a genotype, who count as the mean", PEOPLE),
+            "n": named("Donors", "Donors tested", PEOPLE),
             "locus": named("Place", "Leads of several traits within 1 Mb share one", PLAIN),
         },
         "qtl/*.qtl_leads.tsv",

@@ -31,6 +31,7 @@ WITHOUT = {  # what the report lacks without a stage
     "predict_expression": "The report does not say which genes features predict in donors left out.",
     "enrich": "Genes were not looked for in gene sets.",
     "combine_enrichment": "Terms were not compared between settings, and no gene has a summary across everything.",
+    "associate_annotations": "Features were not compared with pathology or clinical labels.",
     "map_qtl": "Genotypes were not tested against features: nothing is said of variants behind what images show.",
     "test_causality": "Whether genes act on features, or features on genes, was not asked.",
     "describe_features": "The report does not say what features see, and has no galleries or maps.",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import hx_annotation_sections
 import hx_association_sections
 import hx_causality_sections
 import hx_claims_sections
@@ -65,6 +66,7 @@ SECTIONS = (
     hx_genotype_sections,
     hx_qtl_sections,
     hx_causality_sections,
+    hx_annotation_sections,
     hx_claims_sections,
 )
 TABLES = {name: kind for module in SECTIONS for name, kind in module.TABLES.items()}
@@ -239,6 +241,7 @@ def main(argv: list[str] | None) -> None:
         *hx_genotype_sections.genotype_sections(stages),
         *hx_qtl_sections.qtl_sections(stages),
         *hx_causality_sections.causality_sections(stages),
+        *hx_annotation_sections.annotation_sections(stages),
         *hx_claims_sections.claims_sections(tables["claims"]),
     ]
     if listed_files := sorted(args.tables.glob("*.listed_genes.parquet")):

@@ -101,6 +101,7 @@ workflow COHORT {
     ch_positions = channel.value(opts.gene_positions ? file(opts.gene_positions) : [])
     ch_losses = channel.empty()
     ch_annotations = channel.empty()
+    ch_pathology = channel.empty()
 
     if (opts.simulate) {
         SIMULATE_COHORT(
@@ -116,6 +117,7 @@ workflow COHORT {
         if (!opts.gene_sets) { ch_gene_sets = SIMULATE_COHORT.out.gene_sets }
         ch_genotypes = SIMULATE_COHORT.out.genotypes.map { path -> [path] }
         ch_positions = SIMULATE_COHORT.out.gene_positions
+        ch_pathology = SIMULATE_COHORT.out.pathology
         ch_versions = ch_versions.mix(SIMULATE_COHORT.out.versions)
     }
     else if (opts.gtex_dir) {
@@ -168,6 +170,9 @@ workflow COHORT {
     truth      = ch_truth                                                                           // value: path(truth.json) or []
     tables     = CHECK_COHORT.out.slides.mix(CHECK_COHORT.out.cohort, CHECK_COHORT.out.matching, CHECK_COHORT.out.tables.flatten()) // channel: path(*.tsv)
     annotations = ch_annotations.filter { path -> path.name == 'annotations.tsv' }                  // channel: path(annotations.tsv)
+    labels     = channel.fromList(pathList(opts.annotations))
+        .mix(ch_pathology, ch_annotations.filter { path -> path.name == 'annotations.tsv' })
+        .toSortedList { a, b -> a.name <=> b.name }                                                 // value: list of paths of annotations
     losses     = ch_losses                                                                          // channel: path(*dropped.tsv)
     versions   = ch_versions                                                                        // channel: path(versions.yml)
 }

@@ -10,6 +10,7 @@ include { COMPARE_ASSOCIATIONS } from '../modules/compare_associations/main.nf'
 include { COMPARE_SETTINGS     } from '../modules/compare_settings/main.nf'
 include { PREDICT_EXPRESSION   } from '../modules/predict_expression/main.nf'
 include { ENRICH               } from '../modules/enrich/main.nf'
+include { ASSOCIATE_ANNOTATIONS } from '../modules/associate_annotations/main.nf'
 include { COMBINE_ENRICHMENT   } from '../modules/combine_enrichment/main.nf'
 
 // {tissue_id: the other tissue that shares most donors with it}, whose features the control wrong_tissue takes; of
@@ -27,6 +28,7 @@ workflow EXPLAIN {
     expression // channel: [ meta, path(<tissue_id>.expression.h5ad) ]
     donors     // value: list of donor rows
     gene_sets  // value: path(GMT)
+    labels     // value: list of paths of annotations
     opts       // map of typed parameters
 
     main:
@@ -130,6 +132,12 @@ workflow EXPLAIN {
         opts.subMap(['aggregations', 'correction', 'alpha', 'enrich_settings', 'enrich_features', 'gprofiler', 'gprofiler_organism', 'gprofiler_url', 'seed'])
             + declared + [bundled: !opts.gene_sets && !opts.simulate],
     )
+    ASSOCIATE_ANNOTATIONS(
+        unlessSkipped('associate_annotations', ch_modelled),
+        labels,
+        opts.cell_fractions ? file(opts.cell_fractions) : [],
+        opts.subMap(['aggregations', 'annotation_permutations', 'alpha', 'seed']) + [primary: primary],
+    )
     COMBINE_ENRICHMENT(
         unlessSkipped(
             'combine_enrichment',
@@ -146,7 +154,9 @@ workflow EXPLAIN {
         ASSOCIATE.out.genes.flatten(), ADJUST_CONFOUNDERS.out.tables.flatten(), SHARED_VARIANCE.out.tables.flatten(),
         COMBINE_SCALES.out.tables.flatten(), COMPARE_ASSOCIATIONS.out.tables, COMPARE_SETTINGS.out.tables.flatten(),
         PREDICT_EXPRESSION.out.tables.flatten(), ENRICH.out.tables.flatten(), COMBINE_ENRICHMENT.out.tables.flatten(),
+        ASSOCIATE_ANNOTATIONS.out.tables.flatten(),
     )                                                                                               // channel: path
+    labels   = ASSOCIATE_ANNOTATIONS.out.values                                                     // channel: [ meta, path(*.label_values.tsv) ]
     explored = ASSOCIATE.out.results.map { _meta, paths -> paths.find { path -> path.name.endsWith('.associations.parquet') } }.mix(
         PREDICT_EXPRESSION.out.genes.map { _meta, path -> path }, ENRICH.out.pairs, ch_designs.map { _meta, path -> path },
     )                                                                                               // channel: path, what the explorer reads beside tables
@@ -154,10 +164,10 @@ workflow EXPLAIN {
     models   = PREDICT_EXPRESSION.out.models.map { _meta, paths -> paths }                          // channel: path(*.model.h5), or lists
     losses   = ADJUST_CONFOUNDERS.out.dropped.mix(
         SHARED_VARIANCE.out.dropped, COMBINE_SCALES.out.dropped, ASSOCIATE.out.dropped, COMPARE_SETTINGS.out.dropped,
-        PREDICT_EXPRESSION.out.dropped, ENRICH.out.dropped,
+        PREDICT_EXPRESSION.out.dropped, ENRICH.out.dropped, ASSOCIATE_ANNOTATIONS.out.dropped,
     )                                                                                               // channel: path(*.dropped.tsv)
     versions = ADJUST_CONFOUNDERS.out.versions.mix(
         SHARED_VARIANCE.out.versions, COMBINE_SCALES.out.versions, ASSOCIATE.out.versions, COMPARE_ASSOCIATIONS.out.versions, COMPARE_SETTINGS.out.versions,
-        PREDICT_EXPRESSION.out.versions, ENRICH.out.versions, COMBINE_ENRICHMENT.out.versions,
+        PREDICT_EXPRESSION.out.versions, ENRICH.out.versions, COMBINE_ENRICHMENT.out.versions, ASSOCIATE_ANNOTATIONS.out.versions,
     )                                                                                               // channel: path(versions.yml)
 }

@@ -43,6 +43,7 @@ workflow GENETICS {
     take:
     modelled  // channel: [ meta, features, expression, design, table ] of EXPLAIN
     found     // channel: [ meta, path(<setting prefix>.association_genes.parquet) ]
+    labels    // channel: [ meta, path(*.label_values.tsv) ]; empty where annotations are skipped
     genotypes // value: path(genotypes.h5); empty without genotypes
     positions // value: path of gene positions or []
     opts      // map of typed parameters
@@ -64,12 +65,18 @@ workflow GENETICS {
     )
 
     TEST_CAUSALITY(
-        unlessSkipped('test_causality', ch_primary.map { meta, image, genes, design, _table -> [meta, image, genes, design] }.join(found)),
+        unlessSkipped(
+            'test_causality',
+            ch_primary.map { meta, image, genes, design, _table -> [meta, image, genes, design] }
+                .join(found)
+                .join(opts.causality_pairs ? labels : channel.empty(), remainder: true)
+                .filter { item -> item[1] }
+                .map { meta, image, genes, design, pairs, values -> [meta, image, genes, design, pairs, values ?: []] },
+        ),
         genotypes.ifEmpty([]),
         positions,
         opts.causality_pairs ? file(opts.causality_pairs) : [],
         pathList(opts.causality_summaries),
-        [],
         opts.subMap(['causality_top', 'qtl_min_mac', 'qtl_min_maf', 'alpha', 'seed']) + [primary: primary],
     )
 

@@ -13,6 +13,7 @@ def stageNeeds() {
         enrich              : [],
         combine_enrichment  : ['enrich'],
         describe_features   : [],
+        associate_annotations: [],
         map_qtl             : [],
         test_causality      : ['associate'],
     ]

@@ -10,12 +10,13 @@ process ASSOCIATE_ANNOTATIONS {
     // annotations: tables of labels, or []. cell_fractions: fractions of cell types, or [].
     input:
     tuple val(meta), path(features), path(expression), path(design), val(table)
-    path annotations, stageAs: 'annotations/*'
+    path annotations, stageAs: 'annotations?/*'
     path cell_fractions
     val settings // map: aggregations, primary, annotation_permutations, alpha, seed
 
     output:
     tuple val(meta), path("${meta.id}.annotation_features.parquet"), emit: features
+    tuple val(meta), path("${meta.id}.label_values.tsv"), emit: values // by donor: for TEST_CAUSALITY alone
     path "${meta.id}.annotation_{labels,summary,top,prediction,fractions}.tsv", emit: tables
     path "${meta.id}.associate_annotations.dropped.tsv", emit: dropped
     path 'versions.yml', emit: versions
@@ -49,6 +50,7 @@ process ASSOCIATE_ANNOTATIONS {
     stub:
     """
     touch ${meta.id}.annotation_features.parquet
+    printf 'donor\\n' > ${meta.id}.label_values.tsv
     for name in labels summary top prediction fractions; do printf 'setting\\n' > ${meta.id}.annotation_\$name.tsv; done
     printf 'id\\tkind\\tstage\\treason\\n' > ${meta.id}.associate_annotations.dropped.tsv
     echo '"ASSOCIATE_ANNOTATIONS": {python: stub}' > versions.yml

@@ -9,12 +9,11 @@ process TEST_CAUSALITY {
     // design: covariates of the model by donor. associations: <prefix>.association_genes.parquet, whose genes found are the
     // pairs where `pairs` is []. genotypes, positions, pairs, summaries (a list), annotations: [] where there is none.
     input:
-    tuple val(meta), path(features), path(expression), path(design), path(associations)
+    tuple val(meta), path(features), path(expression), path(design), path(associations), path(annotations)
     path genotypes
     path positions
     path pairs
     path summaries, stageAs: 'summaries/*'
-    path annotations
     val settings // map: primary, causality_top, qtl_min_mac, qtl_min_maf, alpha, seed
 
     output:

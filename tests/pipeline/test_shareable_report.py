@@ -8,7 +8,7 @@ import pytest
 from engine import nextflow
 
 pytestmark = pytest.mark.slow
-MADE_AGAIN = {"DRAW_FEATURES", "SUMMARISE", "MULTIQC"}
+MADE_AGAIN = {"DRAW_FEATURES", "SUMMARISE", "BUILD_EXPLORER", "MULTIQC"}
 
 
 def ids_of(results: Path) -> set[str]:
@@ -22,8 +22,9 @@ def ids_of(results: Path) -> set[str]:
 
 
 def named(results: Path, ids: set[str]) -> set[str]:
-    """Files of the report that hold any of the ids."""
+    """Files of the report and the explorer that hold any of the ids."""
     files = [results / "multiqc_report.html", *(results / "multiqc_report_data").rglob("*")]
+    files += (results / "explorer").rglob("*")
     out = set()
     for path in files:
         if path.is_file():

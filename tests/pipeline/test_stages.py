@@ -9,8 +9,9 @@ from engine import cohort_arguments, nextflow, sheet_without
 STATISTICS = {
     *("ADJUST_CONFOUNDERS", "SHARED_VARIANCE", "COMBINE_SCALES", "ASSOCIATE", "COMPARE_ASSOCIATIONS"),
     *("COMPARE_SETTINGS", "PREDICT_EXPRESSION", "ENRICH", "COMBINE_ENRICHMENT", "DESCRIBE_FEATURES", "DRAW_FEATURES"),
+    *("ASSOCIATE_ANNOTATIONS", "MAP_QTL", "TEST_CAUSALITY"),
 }
-ALL = "associate,shared_variance,predict_expression,enrich,describe_features"
+ALL = "associate,shared_variance,predict_expression,enrich,map_qtl,associate_annotations,describe_features"
 
 
 def processes(names: set[str]) -> set[str]:
@@ -49,7 +50,9 @@ def test_what_a_wanted_stage_needs_runs_too(tmp_path):
 def test_what_needs_a_skipped_stage_is_left_out_with_it(tmp_path):
     run = nextflow(tmp_path, "results", "-profile", "test", "-stub", "--skip", "associate")
     assert run.code == 0, run.text
-    assert STATISTICS - processes(run.ran()) == {"ASSOCIATE", "COMPARE_ASSOCIATIONS", "COMPARE_SETTINGS"}
+    assert STATISTICS - processes(run.ran()) == {
+        *("ASSOCIATE", "COMPARE_ASSOCIATIONS", "COMPARE_SETTINGS", "TEST_CAUSALITY")
+    }
     assert "compare_associations is left out: it needs associate, named by --skip" in run.text
 
 
@@ -66,7 +69,8 @@ def test_one_line_for_one_tissue_and_size(cohort, tiny_encoder, tmp_path):
     assert run.code == 0, run.text
     assert processes(run.ran()) == {
         *("CHECK_COHORT", "SEGMENT_TISSUE", "CHECK_SEGMENTED", "EXTRACT_FEATURES", "CHECK_SLIDES"),
-        *("AGGREGATE_FEATURES", "PREPARE_EXPRESSION", "ADJUST_CONFOUNDERS", "SHARED_VARIANCE", "SUMMARISE", "MULTIQC"),
+        *("AGGREGATE_FEATURES", "PREPARE_EXPRESSION", "ADJUST_CONFOUNDERS", "SHARED_VARIANCE"),
+        *("SUMMARISE", "BUILD_EXPLORER", "MULTIQC"),
     }
     assert "--primary 256,retrained,mean is not among what runs: 256,tiny,median is the primary setting" in run.text
     rows = pd.read_csv(next((run.outdir / "shared_variance").glob("*.shared_variance.tsv")), sep="\t", dtype=str)

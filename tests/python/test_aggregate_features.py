@@ -285,7 +285,8 @@ def test_faulty_cohort_and_options(tmp_path, capsys):
     assert "no row of tissue Spleen: it has Liver, Lung" in capsys.readouterr().err
     put_cohort(tmp_path / "cohort.tsv", [("D1", "S1")])
     assert aggregate(tmp_path, *here, "--size", "512") == 65
-    assert "no features at 512 px of any of 1 slides: S1: name the sizes that were extracted in --patch_sizes" in capsys.readouterr().err
+    told = "no features at 512 px of any of 1 slides: S1: name the sizes that were extracted in --patch_sizes"
+    assert told in capsys.readouterr().err
     for options in ((*here,), (*here, "--size", "2x"), ("--tables", "a.tsv", "--size", "256"), ("--size", "256")):
         with pytest.raises(SystemExit) as left:
             aggregate(tmp_path, *options)

@@ -7,12 +7,14 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 import associate_annotations
 from hx_annotation_files import log_ratios, read_annotations
 from hx_annotation_labels import LABELS
 from hx_annotation_sections import TABLES, annotation_sections, reason
 from hx_annotation_tables import PREDICTION, SUMMARY, TOP
+from hx_causality_traits import read_annotations as causality_annotations
 from hx_cli import DataError, Faults
 from hx_disclosure import Disclosure
 from hx_expression import rank_inverse_normal
@@ -94,6 +96,18 @@ def test_labels(made):
     assert labels.loc["rare", "status"] == "4 donors with 1, at least 10 are needed"
     assert "another language" in labels.loc["befund", "status"]
     assert "SMRIN" not in labels.index  # of the RNA, not of the donor
+
+
+def test_values_of_the_donors_are_what_causality_reads(made):
+    """One number a donor and label; levels have none. TEST_CAUSALITY takes every column as a trait."""
+    values, folder = read(made, "label_values.tsv").set_index("donor"), made.parent
+    given = pd.read_csv(folder / "labels.tsv", sep="\t").set_axis(values.index)
+    assert "stage" not in values and "rare" not in values
+    assert (values["lesion"] == (given["lesion"] == "yes")).all()
+    assert spearmanr(values["grade"], given["grade"]).statistic == pytest.approx(1)
+    names, read_back, lost = causality_annotations(made / "Lung.256.label_values.tsv", values.index.to_numpy())
+    assert list(names["name"]) == list(values) and not lost
+    np.testing.assert_allclose(read_back, values.to_numpy())
 
 
 def test_features_find_the_planted_labels(made):
