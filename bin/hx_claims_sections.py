@@ -41,6 +41,7 @@ def claims_sections(rows: pd.DataFrame) -> list[dict]:
         "p": named("p", "Of the calibrated estimate", SMALL_P),
         "n": named("Donors", "Donors tested", PEOPLE),
         "why": named("Why", "What the verdict rests on", {}),
+        "statement": named("In words", "What the study claims", {}),
         "study_tissue": named("Study's tissue", "Where the study claims it", {}),
         "setting": named("Setting", "tissue.size.encoder.aggregation, or tissue.size for expression", {}),
     }
@@ -55,7 +56,7 @@ def claims_sections(rows: pd.DataFrame) -> list[dict]:
         {name: header for name, header in columns.items() if name == "verdict" or rows[name].notna().any()},
         "summary/claims.tsv",
         "Claim and tissue",
-        [f"{row.statement} {row.tissue_id}" for row in rows.itertuples()],
+        [f"{row.claim.replace('_', ' ')}, {row.tissue_id}" for row in rows.itertuples()],
     )
     tissues = list(dict.fromkeys(rows["tissue_id"]))
     told = rows[rows["tissue_id"].isin(tissues[:MOST_TISSUES])]

@@ -53,14 +53,18 @@ def estimateText(opts) {
         'ASSOCIATE'         : settings,
         'COMBINE_SCALES'    : tissues,
         'COMPARE_SETTINGS'  : tissues,
-        'PREDICT_EXPRESSION': settings,
+        'PREDICT_EXPRESSION': opts.predict_settings == 'all' ? settings : tissues,
         'ENRICH'            : settings,
         'COMBINE_ENRICHMENT': 1,
+        'ASSOCIATE_ANNOTATIONS': settings,
+        'PREPARE_GENOTYPES' : opts.genotypes || opts.simulate ? 1 : 0,
+        'MAP_QTL'           : tissues,
+        'TEST_CAUSALITY'    : tissues,
         'DESCRIBE_FEATURES' : tissues,
         'DRAW_FEATURES'     : skippedStages(opts).containsKey('describe_features') ? 0 : tissues,
         // Tissues of each size, and sizes of each tissue; one alone has nothing to compare with.
         'COMPARE_ASSOCIATIONS': (tissues > 1 ? sizes.size() : 0) + (sizes.size() > 1 && !opts.features ? tissues : 0),
-        'other'             : opens_slides ? 5 : 2,
+        'other'             : opens_slides ? 6 : 3,
     ].findAll { name, n -> n > 0 && !skippedStages(opts).containsKey(name.toLowerCase()) }
     def core_seconds = opens_slides
         ? rows.size() * (cost.segment_core_seconds_per_slide + decode * area / 1e6) + patches * networks * cost.encode_core_seconds_per_patch

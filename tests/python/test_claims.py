@@ -334,7 +334,7 @@ def test_sections():
     assert (shown["id"], words["id"]) == ("claims", "claims_in_words")
     assert len(shown["data"]) == 4 * len(CLAIMS) and words["data"].count("<p>") == 3 * len(CLAIMS)
     assert "The first 3 of 4 tissues" in words["description"]
-    row = shown["data"]["Technical factors account for 51.1 % of the variance of expression. Lung"]
+    row = shown["data"]["technical expression, Lung"]
     source = found.iloc[0]
     assert [row[name] for name in ("verdict", "published", "estimate", "ci_low", "p", "formula", "null")] == [
         *(source[name] for name in ("verdict", "published", "estimate", "ci_low", "p", "formula", "null")),
