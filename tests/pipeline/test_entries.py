@@ -64,9 +64,8 @@ def test_patch_features_of_an_earlier_run_open_no_slide(first, cohort, tmp_path)
     text = sheet.read_text().replace(str(cohort), "/gone")
     sheet.write_text(text)
     shared = without_option(arguments, "--input", "--encoders", "--save_patch_features")
-    again = nextflow(
-        tmp_path, "results", *shared, "--input", sheet, "--patch_features", f"{run.outdir}/*px/features_*/*.h5"
-    )
+    shared += ["--input", sheet, "--patch_features", f"{run.outdir}/*px/features_*/*.h5"]
+    again = nextflow(tmp_path, "results", *shared, "--only", "associate,describe_features")
     assert again.code == 0, again.text
     assert not {name.split(" ")[0] for name in again.tasks} & {"SEGMENT_TISSUE", "EXTRACT_FEATURES", "PREPARE_ENCODER"}
     for path in sorted((run.outdir / "features").glob("*.128.h5ad")):
@@ -76,7 +75,7 @@ def test_patch_features_of_an_earlier_run_open_no_slide(first, cohort, tmp_path)
 
 
 def test_table_of_slide_features(first, cohort, tmp_path):
-    """A table with donor and tissue needs no samplesheet; its p values are those of scipy."""
+    """Donor and tissue do without a samplesheet; p values are those of scipy; with genotypes no donor is shown."""
     from scipy.stats import norm, pearsonr, rankdata
 
     donors = donors_table(first[3].outdir)
@@ -97,8 +96,18 @@ def test_table_of_slide_features(first, cohort, tmp_path):
         "mine",
         "--expression",
         tmp_path / "expression.tsv",
+        "--genotypes",
+        cohort / "genotypes.vcf.gz",
+        "--gene_positions",
+        cohort / "gene_positions.tsv",
     )
     assert run.code == 0, run.text
+    ran = {name.split(" ")[0] for name in run.tasks}
+    assert {"PREPARE_GENOTYPES", "MAP_QTL", "TEST_CAUSALITY", "ASSOCIATE_ANNOTATIONS", "BUILD_EXPLORER"} <= ran
+    dropped = pd.read_csv(run.outdir / "summary" / "dropped.tsv", sep="\t", dtype=str)
+    assert dropped["reason"].str.contains("MAP_QTL needs 30").any()
+    page = (run.outdir / "multiqc_report.html").read_text()
+    assert "Shareable report" in page and not any(donor in page for donor in rows["donor"])
     tissue_id = rows["tissue_id"].iloc[0]
     found = pd.read_parquet(run.outdir / "associations" / f"{tissue_id}.-.associations.parquet")
     assert set(found["feature"]) == {"size_mean"}
