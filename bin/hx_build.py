@@ -124,3 +124,12 @@ def settle_build(what: str, stated: str, evidence: Mapping[str, str], last: Mapp
     if build == UNKNOWN and ruled_out:
         return next(each for each in BUILDS if each not in ruled_out)
     return build
+
+
+def check_builds(genotypes: tuple[str, str], positions: tuple[str, str]) -> None:
+    """(file, build) of genotypes and of gene positions. DataError: both are known and differ."""
+    if UNKNOWN not in (genotypes[1], positions[1]) and genotypes[1] != positions[1]:
+        raise DataError(
+            f"{positions[0]} has positions of {positions[1]}, {genotypes[0]} of {genotypes[1]}: genes and variants lie "
+            f"elsewhere in another build: give gene positions of {genotypes[1]}"
+        )

@@ -147,32 +147,25 @@ def strongest_pairs(path: Path, setting: str, alpha: float, top: int) -> list[tu
     return [(f"{GENE}:{gene}", f"{FEATURE}:{feature}") for gene, feature in zip(genes, features, strict=True)]
 
 
-def read_annotations(path: Path, donors: np.ndarray) -> tuple[pd.DataFrame, np.ndarray, list[tuple[str, str, str]]]:
-    """Columns name and label, (donors, annotations) values, and (id, kind, reason) of columns that are no trait.
+def read_annotations(path: Path, donors: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Columns name and label, and (donors, annotations) values of the labels of associate_annotations.py.
 
-    A table by donor. Numbers are taken as they are, two different words as 0 and 1 (the later one in the alphabet is
-    1); a blank cell is a donor without a value.
+    A table of numbers by donor; a blank cell is a donor without a value.
 
     Raises:
-        DataError: no column donor, or a donor twice.
+        DataError: no column donor, a donor twice, or a cell that is no number; all columns at once.
     """
     table = read_table(path)
     if "donor" not in table or table["donor"].duplicated().any():
         raise DataError(f"{path}: a column donor with every donor once is expected")
-    table = table.set_index("donor").reindex(donors).fillna("")
-    names, values, lost = [], [], []
-    for name in table:
-        cells = table[name].str.strip()
-        numbers = pd.to_numeric(cells, errors="coerce")
-        words = sorted(set(cells[cells != ""]))
-        if numbers[cells != ""].isna().any():
-            numbers = cells.map({word: float(k) for k, word in enumerate(words)}) if len(words) == 2 else None
-        if numbers is None or not len(words):
-            lost.append((name, ANNOTATION, f"neither numbers nor two words in {path.name}"))
-            continue
-        names.append(name)
-        values.append(numbers.to_numpy(float))
-    return _names(names, names), np.column_stack(values) if values else np.empty((len(donors), 0)), lost
+    cells = table.set_index("donor")
+    values = cells.apply(pd.to_numeric, errors="coerce")
+    wrong = values.isna() & (cells != "")
+    if wrong.any(axis=None):
+        faults = [f"{path}, row {rows.argmax() + 2}: {name} {cells[name].iloc[rows.argmax()]!r} is no number"
+                  for name, rows in wrong.items() if rows.any()]  # fmt: skip
+        raise DataError(*faults)
+    return _names(cells, cells), values.reindex(donors).to_numpy(np.float64)
 
 
 def with_values(traits: Iterable[Trait]) -> np.ndarray:

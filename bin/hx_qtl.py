@@ -24,6 +24,7 @@ from hx_scan import Pairs, upper_quantile
 
 BINS = 1 << 12  # of |r|, for its median and the middle of the QQ plot
 KEPT_P = 1e-3  # pairs up to this p are kept one by one
+FEW = 10_000  # pairs, of which all are kept: one of few tests may be significant at a p above KEPT_P
 SPANNED = 1e-4  # a variant is spanned by the covariates when less than this share of its sum of squares is left
 TESTED, NO_CALL, LOW_MAC, LOW_MAF, IS_SPANNED, OUT_OF_SCOPE = range(6)
 # What a variant's status says in the table of counts.
@@ -118,8 +119,8 @@ class Scored(NamedTuple):
     """A block tested with a panel.
 
     scale: (b,) factor that makes its rows unit residuals, 0 for variants that the covariates span. strong: pairs with
-    p <= KEPT_P. bins: (T, BINS) tests by |r|. tests: of each trait and, last, the embedding. largest: (b,) of |r|.
-    best: (T,) pairs of largest |r|. ratio: (b,) statistic of the embedding, NaN outside its scope.
+    p <= KEPT_P, or all. bins: (T, BINS) tests by |r|. tests: of each trait and, last, the embedding. largest: (b,) of
+    |r|. best: (T,) pairs of largest |r|. ratio: (b,) statistic of the embedding, NaN outside its scope.
     """
 
     index: np.ndarray
@@ -133,8 +134,9 @@ class Scored(NamedTuple):
 
 
 def score(
-    panel: Panel, index: np.ndarray, values: np.ndarray, squares: np.ndarray, allowed: np.ndarray | None
-) -> Scored:
+    panel: Panel, index: np.ndarray, values: np.ndarray, squares: np.ndarray, allowed: np.ndarray | None,
+    all_pairs: bool = False,
+) -> Scored:  # fmt: skip
     """Test the (b, n) centred dosages of the variants `index`, whose sums of squares are `squares`, with a panel."""
     k, t = panel.covariates, panel.traits
     product = values @ panel.columns
@@ -149,7 +151,8 @@ def score(
     if not every:
         r[~within[:, :t]] = 0
     absolute = np.abs(r)
-    row, column = np.nonzero(absolute >= np.float32(critical_r(KEPT_P, panel.dof) * (1 - 1e-6)))
+    cut = np.float32(critical_r(KEPT_P, panel.dof) * (1 - 1e-6))
+    row, column = np.nonzero(within[:, :t] if all_pairs else absolute >= cut)
     bins = np.minimum(absolute * BINS, BINS - 1).astype(np.int32) + BINS * np.arange(t, dtype=np.int32)
     tests = np.count_nonzero(within, axis=0)
     tests[t] *= root.shape[1] > 0
@@ -197,7 +200,7 @@ class Tally:
 
     @property
     def strong(self) -> Pairs:
-        """All strong pairs, by variant, then trait."""
+        """All strong pairs, or of FEW all, by variant, then trait."""
         none = Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
         return Pairs(*(np.concatenate(part) for part in zip(none, *self._strong, strict=True)))
 
@@ -255,6 +258,7 @@ def scan_genotypes(
     status = np.full(variants, OUT_OF_SCOPE, np.uint8)
     frequency, macs = np.full(variants, np.nan, np.float32), np.zeros(variants)
     called, tallies = np.zeros(variants, np.int32), [Tally(panel, variants) for panel in panels]
+    few = (variants * panels[0].traits if allowed is None else np.count_nonzero(allowed)) <= FEW
 
     def work(block: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, tuple, list[Scored]]:
         index, dosage = block
@@ -268,7 +272,7 @@ def scan_genotypes(
         tested, values = (index, own.values) if keep.all() else (index[keep], own.values[keep])
         squares = np.einsum("ij,ij->i", values, values)
         within = None if allowed is None else allowed[tested]
-        scored = [score(panel, tested, values, squares, within) for panel in panels]
+        scored = [score(panel, tested, values, squares, within, few) for panel in panels]
         if nulls:
             values = np.multiply(values, scored[0].scale[:, None], out=values)
             for null in nulls:

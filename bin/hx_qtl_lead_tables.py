@@ -21,7 +21,7 @@ from hx_qtl_leads import (
 from hx_qtl_tables import GENOME_WIDE, SUGGESTIVE, Part
 from hx_qtl_traits import EMBEDDING
 
-CANDIDATES = 5000  # tests with p <= SUGGESTIVE, the strongest, that are looked into
+CANDIDATES = 5000  # tests, significant or with p <= SUGGESTIVE, the strongest, that are looked into
 MOST_LEADS = 100
 MOST_LOCI = 10  # leads, the strongest, whose neighbourhood is written
 REACH = 500_000  # bases on each side of a lead
@@ -36,26 +36,31 @@ Fetch = Callable[[np.ndarray], Imputed]  # genotypes of the variants at some pla
 
 
 def candidates(part: Part) -> pd.DataFrame:
-    """Tests with p <= SUGGESTIVE, strongest first: variant, column (of the traits; their number is the embedding), p,
-    q. q is Benjamini-Hochberg over all tests of the part; too large where more than a fiftieth of them is significant,
-    for p above hx_qtl.KEPT_P is not there."""
+    """Tests that are significant or have p <= SUGGESTIVE, strongest first: variant, column (of the traits; their number
+    is the embedding), p, p_family, q.
+
+    q is Benjamini-Hochberg over all tests of the part; too large where more than a fiftieth of many tests is
+    significant, for p above hx_qtl.KEPT_P is not there.
+    """
     strong, of_embedding = part.scanned.tallies[0].strong, part.embedding[0]
-    index = np.flatnonzero(of_embedding <= KEPT_P)
+    with_family = part.family.p_embedding(of_embedding)
+    index = np.flatnonzero((of_embedding <= KEPT_P) | (with_family <= part.alpha))
     table = pd.DataFrame(
         {
             "variant": np.concatenate([strong.row, index]),
             "column": np.concatenate([strong.column, np.full(len(index), len(part.columns.name))]),
             "p": np.concatenate([part.table.p(strong.r), of_embedding[index]]),
-            "p_family": np.concatenate([part.family.p_traits(strong.r), part.family.p_embedding(of_embedding[index])]),
+            "p_family": np.concatenate([part.family.p_traits(strong.r), with_family[index]]),
         }
     )
     table["q"] = bh(table["p"].to_numpy(), tests=int(part.family.tests.sum()))
-    table = table[table["p"] <= SUGGESTIVE].sort_values(["p", "column", "variant"], kind="stable")
+    shown = (table["p"] <= SUGGESTIVE) | (table["p_family"] <= part.alpha)
+    table = table[shown].sort_values(["p", "column", "variant"], kind="stable")
     return table.head(CANDIDATES).reset_index(drop=True)
 
 
 def lead_table(part: Part, variants: pd.DataFrame, fetch: Fetch) -> pd.DataFrame:
-    """A row a lead: the strongest variant of a trait in its neighbourhood, with p <= SUGGESTIVE, strongest first.
+    """A row a lead: the strongest variant of a trait in its neighbourhood, of `candidates`, strongest first.
 
     beta, se: of the rank-normal trait a copy of `alt`; empty for the embedding. r2: share of the variance of the trait,
     or of the embedding, that covariates leave. p_leave_one_out: the largest p when a carrier of the rarer allele is

@@ -124,8 +124,3 @@ def linkage(values: np.ndarray, lead: np.ndarray) -> np.ndarray:
     """(m,) r2 of variants' dosages, (m, n) centred, with those of a lead, (n,)."""
     length = np.einsum("ij,ij->i", values, values) * (lead @ lead)
     return np.divide((values @ lead) ** 2, length, out=np.zeros(len(values)), where=length > 0)
-
-
-def nlog10(log_p_values: np.ndarray) -> np.ndarray:
-    """-log10 p of natural logarithms of p."""
-    return -np.asarray(log_p_values) / np.log(10)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from hx_cli import DataError
 from hx_donors import read_genes
 from hx_fdr import bh, bonferroni
 from hx_linear import ResidualSpace
@@ -24,15 +23,6 @@ from hx_qtl_traits import Columns, Traits, carrying, gene_log_p, traits_of
 GENOME, CIS, PUBLISHED = SCOPES = ("genome", "cis", "published")
 WINDOW = {CIS: 1_000_000, PUBLISHED: 50}  # bases on each side of the gene
 PUBLISHED_LEVEL = 0.001  # the study's Bonferroni level over the genes of a feature
-
-
-def check_builds(genotypes: tuple[str, str], positions: tuple[str, str]) -> None:
-    """(file, build) of genotypes and of gene positions. DataError: both are known and differ."""
-    if "unknown" not in (genotypes[1], positions[1]) and genotypes[1] != positions[1]:
-        raise DataError(
-            f"{positions[0]} has positions of {positions[1]}, {genotypes[0]} of {genotypes[1]}: genes and variants lie "
-            f"elsewhere in another build: give gene positions of {genotypes[1]}"
-        )
 
 
 def split(generator: np.random.Generator, donors: int) -> np.ndarray:

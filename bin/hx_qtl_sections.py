@@ -157,7 +157,8 @@ def _leads(leads: pd.DataFrame, tissues: pd.Series, real: pd.DataFrame) -> dict:
     return table(
         "qtl_leads",
         f"Variants behind features: leads ({word})",
-        "The strongest variant of each trait and place with p &le; 1e-5, those within 1 Mb or linked to it left out; "
+        "The strongest variant of each trait and place, significant or with p &le; 1e-5, those within 1 Mb or linked "
+        "to it left out; "
         "significant are those whose family-wise p is at most alpha. Counts of fewer than "
         f"{FEW} donors are not shown. {adjusted}",
         "A p without one carrier far above p would be wrong: one donor then makes the association. Few carriers and a "

@@ -22,6 +22,7 @@ from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
 from hx_arguments import add_design
+from hx_build import check_builds
 from hx_cli import DataError, comma_list, command, log, parser, preview, primary_setting
 from hx_controls import CONTROLS
 from hx_donors import (
@@ -48,7 +49,7 @@ from hx_qtl import Imputed, Limits, imputed, scan_genotypes
 from hx_qtl_donors import genotyped_donors, too_small, with_components
 from hx_qtl_lead_tables import LEADS, LOCUS, lead_table, locus_table
 from hx_qtl_null import Family, LambdaNull, MaxNull
-from hx_qtl_scope import CIS, GENOME, SCOPES, GeneScope, check_builds, split
+from hx_qtl_scope import CIS, GENOME, SCOPES, GeneScope, split
 from hx_qtl_tables import COUNTS, MANHATTAN, QQ, SUMMARY, Part, count_rows, manhattan_rows, qq_rows, summary_rows
 from hx_qtl_traits import Columns, Traits, carrying, columns_of, traits_of
 

@@ -19,7 +19,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import hx_genotype_sites as quality
-from hx_build import BUILDS, UNKNOWN, chrom_rank, past_the_end, settle_build
+from hx_build import BUILDS, check_builds, chrom_rank, settle_build
 from hx_cli import DataError, Faults, command, log, parser, preview
 from hx_genotype_blocks import Store, read_blocks
 from hx_genotype_files import Source, build_of_ids, match_donors, open_sources
@@ -56,20 +56,6 @@ def decoded(
         if not store.close():
             raise DataError(quality.none_left(counts))
         yield store
-
-
-def check_positions(build: str, last: dict[str, int], positions: pd.DataFrame, path: Path) -> None:
-    """DataError: gene positions are of another build than the genotypes."""
-    told = positions.attrs["build"]
-    if told == UNKNOWN or told == build:
-        return
-    if build != UNKNOWN:
-        why = f"the genotypes are of {build}"
-    elif place := past_the_end(last).get(told):
-        why = f"the genotypes have a variant at {place}, past the end of the chromosome there"
-    else:
-        return
-    raise DataError(f"{path}: genes of {told}, but {why}: give gene positions of the build of the genotypes")
 
 
 class Preparation:
@@ -208,7 +194,7 @@ def run(args: argparse.Namespace) -> None:
     build = settle_build("genotypes", args.build, evidence, {})
     positions = read_positions(args.positions) if args.positions else None
     if positions is not None:
-        check_positions(build, {}, positions, args.positions)
+        check_builds(("genotypes", build), (str(args.positions), positions.attrs["build"]))
     counts = Counter(
         donors_of_cohort=len(cohort),
         donors_without_genotypes=len(cohort) - len(matched),
@@ -221,7 +207,7 @@ def run(args: argparse.Namespace) -> None:
             "genotypes", args.build, {**evidence, "variant ids": build_of_ids(store.variants["id"])}, last
         )
         if positions is not None:
-            check_positions(build, last, positions, args.positions)
+            check_builds(("genotypes", build), (str(args.positions), positions.attrs["build"]))
         work = Preparation(args, store, matched, build, counts)
         work.lost += [(name, "donor", "no genotypes of this name") for name in sorted(cohort - set(matched))]
         work.drop_uncalled()

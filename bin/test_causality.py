@@ -21,6 +21,7 @@ from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
 from hx_arguments import add_design
+from hx_build import check_builds
 from hx_causality import NO_INSTRUMENT, TESTED, Direction, cohort_direction, slope_p, verdict_of
 from hx_causality_external import Outcome, cohort_outcome, external_direction, file_outcome, wanted
 from hx_causality_frame import Frame, Given, Judged
@@ -76,7 +77,6 @@ from hx_mr_crossfit import MOST_SIGNALS
 from hx_positions import read_positions
 from hx_qtl import Limits
 from hx_qtl_donors import PC_PREFIX, with_components
-from hx_qtl_scope import check_builds
 
 STAGE = "test_causality"
 COHORT = "cohort"
@@ -168,9 +168,7 @@ class Causality:
         self.setting = ";".join(self.settings) or args.setting_prefix
         traits = traits_of(self.expression, self.features, self.donors, aggregation)
         if args.annotations:
-            names, values, lost = read_annotations(args.annotations, self.donors)
-            traits[ANNOTATION] = names, values
-            self.dropped += lost
+            traits[ANNOTATION] = read_annotations(args.annotations, self.donors)
         return Catalogue(traits)
 
     def _names(self) -> list[tuple[str, str]]:
@@ -277,7 +275,7 @@ def main(argv: list[str] | None) -> None:
     add("--associations", type=Path, help="<prefix>.association_genes.parquet: its genes found are the pairs")
     add("--pairs", type=Path, help="table exposure,outcome: names of genes, features, annotations; instead of those")
     add("--summaries", type=Path, nargs="*", default=[], help="associations of other studies, see hx_causality_sources")
-    add("--annotations", type=Path, help="table by donor: its columns are traits for --pairs")
+    add("--annotations", type=Path, help="<prefix>.label_values.tsv: its columns are traits for --pairs")
     add("--top", type=int, default=100, help="pairs taken from --associations, the strongest")
     add("--alpha", type=float, default=0.05, help="largest q of a finding, and of a gene of --associations")
     add("--min-mac", type=float, default=20, help="smallest count of the rarer allele in the donors tested")

@@ -54,7 +54,8 @@ workflow GENETICS {
     def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
     // Donors who change places are the null of genotypes as of features.
     def shuffled = opts.controls.tokenize(',').any { control -> control in ['shuffle_donors', 'permute_genotypes'] }
-    ch_primary = modelled.filter { meta, _image, _genes, _design, _table -> meta.size == primary.tokenize(',')[0] }
+    def size = primary.tokenize(',')[0]
+    ch_primary = modelled.filter { meta, _image, _genes, _design, _table -> meta.size == size }
 
     MAP_QTL(
         unlessSkipped('map_qtl', ch_primary.map { meta, image, genes, design, _table -> [meta, image, design, genes] }),
@@ -68,8 +69,8 @@ workflow GENETICS {
         unlessSkipped(
             'test_causality',
             ch_primary.map { meta, image, genes, design, _table -> [meta, image, genes, design] }
-                .join(found)
-                .join(opts.causality_pairs ? labels : channel.empty(), remainder: true)
+                .join(found.filter { meta, _path -> meta.size == size })
+                .join(opts.causality_pairs ? labels.filter { meta, _path -> meta.size == size } : channel.empty(), remainder: true)
                 .filter { item -> item[1] }
                 .map { meta, image, genes, design, pairs, values -> [meta, image, genes, design, pairs, values ?: []] },
         ),

@@ -30,7 +30,7 @@ process TEST_CAUSALITY {
         annotations ? "--annotations ${annotations}" : '',
     ].findAll { option -> option }.join(' ')
     """
-    # bin: hx_arguments.py hx_build.py hx_causality.py hx_causality_external.py hx_causality_frame.py hx_causality_sources.py hx_causality_tables.py hx_causality_traits.py hx_causality_variants.py hx_cli.py hx_donors.py hx_expression.py hx_factor_pcs.py hx_fdr.py hx_gene_lists.py hx_genotypes.py hx_io.py hx_join.py hx_linear.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_mixture.py hx_mr.py hx_mr_alleles.py hx_mr_coloc.py hx_mr_crossfit.py hx_mr_one_sample.py hx_parallel.py hx_pc_pairs.py hx_positions.py hx_pvalue.py hx_qtl.py hx_qtl_donors.py hx_qtl_scope.py hx_qtl_traits.py hx_scan.py hx_units.py hx_variance.py
+    # bin: hx_arguments.py hx_build.py hx_causality.py hx_causality_external.py hx_causality_frame.py hx_causality_sources.py hx_causality_tables.py hx_causality_traits.py hx_causality_variants.py hx_cli.py hx_donors.py hx_expression.py hx_factor_pcs.py hx_fdr.py hx_gene_lists.py hx_genotypes.py hx_io.py hx_join.py hx_linear.py hx_matrix.py hx_matrix_base.py hx_matrix_text.py hx_mixture.py hx_mr.py hx_mr_alleles.py hx_mr_coloc.py hx_mr_crossfit.py hx_mr_one_sample.py hx_parallel.py hx_pc_pairs.py hx_positions.py hx_pvalue.py hx_qtl.py hx_qtl_donors.py hx_qtl_traits.py hx_scan.py hx_units.py hx_variance.py
     test_causality.py \\
         --features ${features} \\
         --expression ${expression} \\

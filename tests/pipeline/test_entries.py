@@ -156,7 +156,7 @@ def test_missing_slide_is_a_loss_and_too_many_stop_the_run(cohort, tiny_encoder,
     status = pd.read_csv(moved / "samplesheet.csv", dtype=str)
     gone = status["sample"].iloc[0]
     (moved / status["slide"].iloc[0]).unlink()
-    arguments = cohort_arguments(moved, moved / "samplesheet.csv", tiny_encoder)
+    arguments = [*cohort_arguments(moved, moved / "samplesheet.csv", tiny_encoder), "--only", "shared_variance"]
     run = nextflow(tmp_path, "results", *arguments)
     assert run.code == 0, run.text
     dropped = pd.read_csv(run.outdir / "summary" / "dropped.tsv", sep="\t", dtype=str)
@@ -181,7 +181,7 @@ def test_a_folder_of_gtex_files_is_one_command(first, cohort, tiny_encoder, tmp_
     shared = without_option(
         cohort_arguments(folder, "unused", tiny_encoder), "--input", "--expression", "--covariates", "--truth"
     )
-    run = nextflow(tmp_path, "results", "--gtex_dir", folder, *shared)
+    run = nextflow(tmp_path, "results", "--gtex_dir", folder, *shared, "--only", "associate_annotations")
     assert run.code == 0, run.text
     roles = pd.read_csv(run.outdir / "cohort" / "gtex_files.tsv", sep="\t", dtype=str).set_index("file")["role"]
     assert roles.to_dict() == {
@@ -199,6 +199,8 @@ def test_a_folder_of_gtex_files_is_one_command(first, cohort, tiny_encoder, tmp_
     annotations = pd.read_csv(run.outdir / "cohort" / "annotations.tsv", sep="\t")
     sheet = pd.read_csv(run.outdir / "cohort" / "samplesheet.csv", dtype=str)
     assert set(annotations["sample"]) == set(sheet["sample"])
+    labels = pd.read_csv(next((run.outdir / "annotations").glob("*.128.annotation_labels.tsv")), sep="\t")
+    assert {"cohort", "annotations.tsv"} <= set(labels["source"])
     report = pd.read_csv(run.outdir / "cohort" / "join_report.tsv", sep="\t", dtype=str)
     assert set(report["tissue_from"]) == {"folder", "histology table"}
 
@@ -236,7 +238,7 @@ def test_a_folder_of_tcga_files_is_one_command(cohort, tiny_encoder, tmp_path):
     shared = without_option(
         cohort_arguments(cohort, "unused", tiny_encoder), "--input", "--expression", "--covariates", "--truth"
     )
-    run = nextflow(tmp_path, "results", "--tcga_dir", folder, *shared)
+    run = nextflow(tmp_path, "results", "--tcga_dir", folder, *shared, "--only", "associate")
     assert run.code == 0, run.text
     donors = donors_table(run.outdir)
     assert set(donors["tissue"]) == {"TCGA-SIM primary"} and len(donors) == len(rows) - 1

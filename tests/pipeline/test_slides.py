@@ -38,7 +38,7 @@ def two_scales(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_scales_are_refused_and_sizes_in_micrometres_are_not(two_scales, cohort, tiny_encoder):
-    arguments = cohort_arguments(cohort, two_scales / "samplesheet.csv", tiny_encoder)
+    arguments = [*cohort_arguments(cohort, two_scales / "samplesheet.csv", tiny_encoder), "--only", "shared_variance"]
     refused = nextflow(two_scales, "refused", *arguments)
     assert refused.code != 0 and "slides differ in scale" in refused.text
     assert "of mpp 1 (" in refused.text and "--patch_um" in refused.text
@@ -97,6 +97,7 @@ def test_what_is_added_later_computes_only_itself(cohort, tiny_encoder, tmp_path
     arguments = cohort_arguments(cohort, sheet, tmp_path / "none.onnx")
     arguments = put(arguments, encoders="retrained", patch_sizes="128", slide_batches="2")
     arguments += ["--retrained_weights", f"{given}/*.retrained.onnx", "--primary", "128,retrained,mean"]
+    arguments += ["--only", "shared_variance"]  # what is looked at lies before statistics
     first = nextflow(tmp_path, "results", *arguments)
     assert first.code == 0, first.text
     assert not any(name.split(" ")[0] in ("SAMPLE_PATCHES", "TRAIN_CLASSIFIER") for name in first.tasks)

@@ -147,8 +147,8 @@ def test_annotations_are_traits(cohort):
     """Of some donors alone: what is asked of them is asked of those, with covariates of those."""
     folder, made = cohort
     lesion = standard(made["features"][1]) + np.random.default_rng(0).normal(0, 0.3, 1000)
-    words = np.where(made["genes"][0] > 0, "yes", "no")
-    table = pd.DataFrame({"donor": made["donors"], "lesion": lesion, "stage": words, "note": made["donors"]})
+    stage = (made["genes"][0] > 0).astype(float)
+    table = pd.DataFrame({"donor": made["donors"], "lesion": lesion, "stage": stage})
     table.loc[900:, "lesion"] = np.nan
     table.to_csv(folder / "annotations.tsv", sep="\t", index=False)
     pairs = pairs_file(folder, [("G1", "lesion"), ("stage", "raw_0001"), ("note", "G0")], "annotated.tsv")
@@ -161,8 +161,23 @@ def test_annotations_are_traits(cohort):
     assert pairs.loc["note", "status"] == UNKNOWN_NAME
     directions = set(found["causality_estimates"]["direction"])
     assert directions == {"gene_to_annotation", "annotation_to_gene", "annotation_to_feature", "feature_to_annotation"}
-    dropped = found["dropped"].set_index("id")
-    assert dropped.loc["note", "reason"] == "neither numbers nor two words in annotations.tsv"
+
+
+def test_annotations_that_are_no_numbers_by_donor_are_refused(cohort, tmp_path, capsys):
+    folder, made = cohort
+    pairs = pairs_file(tmp_path, PAIRS[:1], "pairs.tsv")
+    path = tmp_path / "annotations.tsv"
+    for table, told in (
+        (
+            {"donor": made["donors"][:2], "a": ["1", "x"], "b": ["no", ""]},
+            ("row 3: a 'x' is no number", "row 2: b 'no'"),
+        ),
+        ({"donor": made["donors"][:1] * 2, "a": ["1", "2"]}, ("every donor once",)),
+    ):
+        pd.DataFrame(table).to_csv(path, sep="\t", index=False)
+        assert command.main(arguments(folder, "refused", pairs=pairs, annotations=path)) == 65
+        said = capsys.readouterr().err
+        assert all(part in said for part in told)
 
 
 def test_variants_spanned_by_covariates_are_no_instruments(cohort, tmp_path):

@@ -13,7 +13,7 @@ from test_shared_variance import design_of, expression_of
 import map_qtl
 from hx_cli import Faults
 from hx_gather import gather
-from hx_linear import residual_space
+from hx_linear import residual_space, standardise
 from hx_mqc import write_sections
 from hx_pvalue import detectable_r
 from hx_qtl import imputed
@@ -133,6 +133,24 @@ def test_a_planted_effect_is_found_and_nothing_else(tmp_path, seed):
     assert summary.loc[("none", FEATURE), "best_variant"] == f"rs{CAUSAL}"
     assert summary.loc[("none", FEATURE), "hits"] == 1 and summary["hits"].sum() <= 2
     assert summary.loc[("none", FEATURE), "threshold_p"] == pytest.approx(0.05 / (2 * 798))
+
+
+def test_a_scan_of_few_tests_shows_what_is_significant_at_a_large_p(tmp_path):
+    """8 variants with 4 traits: p of .05 / 32 = 1.6e-3 is significant, far above the p that a genome asks for."""
+    rng = np.random.default_rng(4)
+    dosage, features = drawn_dosage(rng, 8, 300, low=0.2), correlated(rng, 300, 12)
+    space = residual_space(None, 300)
+    variant = standardise(normal(dosage[[3]].T.astype(float)), space).unit[:, 0]
+    noise = space.residuals(rng.normal(size=(300, 1)))[:, 0]
+    noise -= variant * (variant @ noise)
+    features[:, 2] = np.sqrt(0.032) * variant + np.sqrt(0.968) * noise / np.linalg.norm(noise)
+    more = ("--qtl-features", FEATURE, "--permutations", "0")
+    assert run(tmp_path, dosage, features, None, *more) == 0
+    row = read(tmp_path / "out", "qtl_summary").query("control == 'none'").set_index("trait").loc[FEATURE]
+    assert row["family_tests"] == 32 and 1e-3 < row["best_p"] < row["threshold_p"] == pytest.approx(0.05 / 32)
+    assert row["best_variant"] == "rs3" and row["hits"] == 1 and row["leads"] == 1
+    lead = read(tmp_path / "out", "qtl_leads").set_index("trait").loc[FEATURE]
+    assert lead["significant"] == "yes" and lead["p_family"] == pytest.approx(32 * row["best_p"], rel=1e-3)
 
 
 def test_same_bytes(mapped):

@@ -389,7 +389,7 @@ def test_builds_are_compared(tmp_path, capsys):
     prepare(tmp_path, vcf, donors, "--build", "GRCh38", code=65)
     assert "--build says GRCh38, a.vcf (contig lengths) says GRCh37" in capsys.readouterr().err
     prepare(tmp_path, vcf, donors, "--positions", str(genes), code=65)
-    assert "genes of GRCh38, but the genotypes are of GRCh37" in capsys.readouterr().err
+    assert "genes.tsv has positions of GRCh38, genotypes of GRCh37" in capsys.readouterr().err
 
     bare = write_vcf(tmp_path / "b.vcf", copies, donors, rows)
     out = prepare(tmp_path, bare, donors, "--positions", str(genes))
@@ -399,7 +399,7 @@ def test_builds_are_compared(tmp_path, capsys):
     far = write_vcf(tmp_path / "c.vcf", copies[:1], donors, [("1", 249_000_000, ".", "A", "G")])
     assert read_genotypes(prepare(tmp_path, far, donors) / "genotypes.h5").build == "GRCh37"
     prepare(tmp_path, far, donors, "--positions", str(genes), code=65)
-    assert "genes of GRCh38, but the genotypes are of GRCh37" in capsys.readouterr().err
+    assert "genes.tsv has positions of GRCh38, genotypes of GRCh37" in capsys.readouterr().err
     prepare(tmp_path, far, donors, "--build", "GRCh38", code=65)
     assert "--build says GRCh38, but 1:249000000 lies past the end" in capsys.readouterr().err
 

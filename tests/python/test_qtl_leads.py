@@ -7,6 +7,7 @@ import statsmodels.api as sm
 from qtl_made import correlated, drawn_dosage
 from scipy.stats import binom
 
+from hx_build import check_builds
 from hx_cli import DataError
 from hx_linear import residual_space, standardise
 from hx_mixture import log_p_ratio
@@ -22,7 +23,7 @@ from hx_qtl_leads import (
     linkage,
     log_p_without,
 )
-from hx_qtl_scope import check_builds, genes_found, split, variants_near
+from hx_qtl_scope import genes_found, split, variants_near
 from hx_qtl_traits import normal, traits_of
 
 NULLS = 1000
