@@ -64,14 +64,16 @@ def setting_tables(
     for i, (tested, of) in enumerate(zip(labels, tests, strict=True)):
         label, space = tested.label, tested.space
         order = np.argsort(np.where(np.isnan(of.p), 2, of.p), kind="stable")[:BEST]
-        order = order[np.isfinite(of.p[order])]
+        known = np.isfinite(of.p)
+        order = order[known[order]]
         hits = np.flatnonzero(q[i] <= row["alpha"])
         told = {"setting": row["setting"], "label": label.name, "kind": label.kind, "levels": ";".join(label.levels)}
         told |= {"n": int(label.known.sum()), "df": space.directions.shape[1], "dof": space.dof}
         best = order[0] if len(order) else None
         rows.append({
             **row, **told, "source": label.source, "positives": label.positives, "adjusted_for": tested.adjusted,
-            "features": int(np.isfinite(of.p).sum()), "hits": len(hits), "share_p05": np.nanmean(of.p < 0.05),
+            "features": int(known.sum()), "hits": len(hits),
+            "share_p05": (of.p[known] < 0.05).mean() if known.any() else np.nan,
             "best_feature": "" if best is None else names[best],
             **{f"best_{k}": np.nan if best is None else v[best] for k, v in (("r", of.r), ("p", of.p), ("q", q[i]))},
         })  # fmt: skip

@@ -172,7 +172,7 @@ workflow COHORT {
     annotations = ch_annotations.filter { path -> path.name == 'annotations.tsv' }                  // channel: path(annotations.tsv)
     labels     = channel.fromList(pathList(opts.annotations))
         .mix(ch_pathology, ch_annotations.filter { path -> path.name == 'annotations.tsv' })
-        .toSortedList { a, b -> a.name <=> b.name }                                                 // value: list of paths of annotations
+        .toSortedList { a, b -> a.name <=> b.name ?: a.toUriString() <=> b.toUriString() }           // value: list of paths of annotations
     losses     = ch_losses                                                                          // channel: path(*dropped.tsv)
     versions   = ch_versions                                                                        // channel: path(versions.yml)
 }

@@ -151,7 +151,11 @@ def checkTogether(opts) {
         if (lacking) { faults << "--genotypes: ${path.name[0..-5]}${lacking.join(' and ')} is not beside ${path}" }
     }
     if (opts.pseudonyms && disclosureMode(opts) == 'internal') { faults << '--pseudonyms is of a report to share: add --disclosure shareable' }
-    if (opts.qtl_permutations in 1..99) { faults << '--qtl_permutations is 0 or at least 100' }
+    ['genotypes', 'causality_summaries'].each { name ->
+        pathList(opts[name]).groupBy { path -> path.name }.findAll { _file, paths -> paths.size() > 1 }
+            .each { file, paths -> faults << "--${name}: ${paths.join(' and ')} are both named ${file}: rename one" }
+    }
+    if (opts.qtl_permutations > 0 && opts.qtl_permutations < 100) { faults << '--qtl_permutations is 0 or at least 100' }
     if (opts.qtl_scope != 'genome' && opts.genotypes && !opts.gene_positions) { faults << "--qtl_scope ${opts.qtl_scope} needs --gene_positions" }
     if (opts.weights && !(opts.weights in ['random', 'imagenet']) && !file(opts.weights).exists()) {
         faults << "--weights: no such file: ${opts.weights} (or random, imagenet)"

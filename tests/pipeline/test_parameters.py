@@ -17,6 +17,9 @@ def test_help_lists_every_parameter(tmp_path):
 
 
 def test_every_bad_parameter_is_named_at_once(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "g.bed").touch()
     run = nextflow(
         tmp_path,
         "results",
@@ -40,6 +43,12 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
         "none",
         "--encoders",
         "texture=onnx:none.onnx,magic",
+        "--genotypes",
+        f"{tmp_path}/*/g.bed",
+        "--qtl_permutations",
+        "7",
+        "--qtl_scope",
+        "cis",
     )
     assert run.code == 2
     for said in (
@@ -55,6 +64,10 @@ def test_every_bad_parameter_is_named_at_once(tmp_path):
         "--summaries is of slides: give it without --patch_features",
         "--summaries goes with --save_patch_features none",
         "--encoders: texture is built in",
+        "--genotypes: g.bim and .fam is not beside",
+        "are both named g.bed: rename one",
+        "--qtl_permutations is 0 or at least 100",
+        "--qtl_scope cis needs --gene_positions",
         "--encoders: 'magic' is unknown: use raw, raw-mixed2-mean and the like, retrained, texture,",
     ):
         assert said in run.text, said

@@ -11,9 +11,12 @@ from scipy.stats import spearmanr
 
 import associate_annotations
 from hx_annotation_files import log_ratios, read_annotations
-from hx_annotation_labels import LABELS
+from hx_annotation_labels import LABELS, Label
 from hx_annotation_sections import TABLES, annotation_sections, reason
-from hx_annotation_tables import PREDICTION, SUMMARY, TOP
+from hx_annotation_tables import PREDICTION, SUMMARY, TOP, setting_tables
+from hx_annotation_tables import Tested as LabelTested
+from hx_annotation_tests import Tests as FeatureTests
+from hx_annotation_tests import against
 from hx_causality_traits import read_annotations as causality_annotations
 from hx_cli import DataError, Faults
 from hx_disclosure import Disclosure
@@ -108,6 +111,15 @@ def test_values_of_the_donors_are_what_causality_reads(made):
     names, read_back = causality_annotations(made / "Lung.256.label_values.tsv", values.index.to_numpy())
     assert list(names["name"]) == list(values)
     np.testing.assert_allclose(read_back, values.to_numpy())
+
+
+def test_the_share_of_small_p_is_that_of_the_features_tested():
+    label = Label("a", "f", "number", np.arange(40.0)[:, None], np.ones(40, bool))
+    p = np.array([0.01, np.nan, 0.5, np.nan, 0.9, 0.02])
+    row = {"setting": SETTING, "control": "shuffle_donors", "analysis": "primary", "alpha": 0.05}
+    tested = [LabelTested(label, None, against(label, None), "")]
+    made = setting_tables(row, tested, [FeatureTests(p, p, p, p)], np.arange(6), np.zeros((40, 6)))
+    assert made.summary["features"].item() == 4 and made.summary["share_p05"].item() == 0.5
 
 
 def test_features_find_the_planted_labels(made):

@@ -67,7 +67,7 @@ def made_tables() -> dict[str, pd.DataFrame]:
     top |= {"t_camera": 6.5, "p_camera": 2e-9, "q_camera": 0.001, "p": 1e-12}
     other = top | {"feature": "retrained_0001", "set": "GO:0000001", "term": "axon", "p_camera": 1e-12, "p": 1e-20}
     qtl = {"setting": SETTING, "control": "none", "trait": "PC1", "scope": "genome", "tests": 5000, "hits": 0}
-    qtl |= {"gate": "ok", "n": 226, "detectable_r2": 0.17, "best_p_family": 0.4, "alpha": 0.05}
+    qtl |= {"gate": "ok", "n": 226, "detectable_r2": 0.14, "best_p_family": 0.4, "alpha": 0.05}
     return {
         "confounder_ledger": pd.DataFrame(ledger),
         "factor_curve": pd.DataFrame(curve),
@@ -81,7 +81,7 @@ def made_tables() -> dict[str, pd.DataFrame]:
         "description_terms": pd.DataFrame(
             [{"setting": SETTING, "feature": "retrained_0796", "term": "hue outside nuclei (degrees)"}]
         ),
-        "qtl_summary": pd.DataFrame([qtl, qtl | {"trait": "PC2", "detectable_r2": 0.18, "best_p_family": 0.7}]),
+        "qtl_summary": pd.DataFrame([qtl, qtl | {"trait": "PC2", "detectable_r2": 0.15, "best_p_family": 0.7}]),
     }
 
 
@@ -148,7 +148,12 @@ def changed(kind: str, rows: object = slice(None), **values: object) -> dict[str
 
 
 def test_single_factors_name_the_first_of_the_curve():
-    assert read("rin_image", made_tables())["why"].endswith("; first of the factor curve here is SMRIN")
+    row = read("rin_image", made_tables())
+    assert row["why"].endswith("; first of the factor curve here is SMRIN") and row["verdict"] == HOLDS
+    other = made_tables()
+    other["factor_curve"] = other["factor_curve"].replace({"factor": {"SMRIN": "SMCENTER"}})
+    row = read("rin_image", other)
+    assert row["why"].endswith("; first of the factor curve here is SMCENTER") and row["verdict"] == FAILS
     tables = made_tables()
     del tables["factor_curve"]
     row = read("rin_image", tables)
@@ -261,7 +266,7 @@ def test_colour_feature():
 
 def test_no_qtl():
     row = read("no_qtl", made_tables())
-    assert row["why"] == "a variant with less than 17.0 % of a feature's variance could be missed"
+    assert row["why"] == "a variant with less than 14.0 % of a feature's variance could be missed"
     assert read("no_qtl", changed("qtl_summary", 1, hits=3))["verdict"] == FAILS
     tables = changed("qtl_summary", 1, hits=3)
     control = tables["qtl_summary"].iloc[1:].assign(control="permute_genotypes", hits=3)
@@ -271,6 +276,7 @@ def test_no_qtl():
     for values, why in (
         ({"tests": 0}, "no variant was tested"),
         ({"gate": "inflated"}, "lambda of PC1, PC2 is out of its limits"),
+        ({"detectable_r2": 0.4}, "only a variant with 40 % of a feature's variance could have been found"),
         ({"detectable_r2": math.nan}, "no test could have passed with so few donors"),
     ):
         row = read("no_qtl", changed("qtl_summary", **values))
