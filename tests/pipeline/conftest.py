@@ -9,6 +9,14 @@ import pytest
 from engine import ROOT, cohort_arguments, late_sample, nextflow, sheet_without
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one run stay together and in their order where others run beside them (pytest -n 2 --dist loadgroup)."""
+    for item in items:
+        if "first" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("first"))
+
+
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated cohort of two tissues and twelve donors, made by the command itself."""
