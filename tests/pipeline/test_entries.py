@@ -186,6 +186,7 @@ def test_a_folder_of_gtex_files_is_one_command(first, cohort, tiny_encoder, tmp_
     roles = pd.read_csv(run.outdir / "cohort" / "gtex_files.tsv", sep="\t", dtype=str).set_index("file")["role"]
     assert roles.to_dict() == {
         "GTEx Portal.csv": "histology table",
+        "gene_positions.tsv": "not used",
         "gene_tpm.gct.gz": "expression",
         "sample_attributes.txt": "sample attributes",
         "subject_phenotypes.txt": "subject phenotypes",
