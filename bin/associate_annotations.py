@@ -28,15 +28,12 @@ from hx_arguments import add_design, add_sides
 from hx_cli import Faults, command, log, parser
 from hx_donors import (
     Features,
-    common_donors,
     factor_of,
     feature_settings,
     is_primary,
-    lost_donors,
     named_generator,
     read_annotated,
-    read_design,
-    side_of,
+    sides_of,
     too_few,
     usable,
 )
@@ -67,14 +64,13 @@ class Annotated:
         self.dropped: list[tuple] = []
 
     def run(self) -> None:
-        args, names = self.args, (self.args.features.name, self.args.expression.name)
-        design = read_design(args.design)
-        donors = common_donors(self.features, self.expression, names, design)
-        self.side, lost = side_of(self.expression, donors, design, (names[1], args.setting_prefix))
-        self.dropped += lost + lost_donors(self.features, self.expression, donors, names, args.design)
+        args = self.args
+        self.side, lost = sides_of(args, self.features, self.expression)
+        self.dropped += lost
+        donors = self.side.donors
         self.folds = donor_folds(args.table, self.tissue, donors)
         self._read(donors)
-        for part in feature_settings(self.features, donors, self.size, args.aggregations, names[0]):
+        for part in feature_settings(self.features, donors, self.size, args.aggregations, args.features.name):
             self._setting(part)
 
     def _read(self, donors: np.ndarray) -> None:

@@ -28,12 +28,10 @@ from hx_cli import DataError, comma_list, command, log, parser, preview
 from hx_controls import CONTROLS, control_list, shuffled_order
 from hx_donors import (
     Features,
-    common_donors,
     feature_settings,
     is_primary,
     read_annotated,
-    read_design,
-    side_of,
+    sides_of,
     too_few,
     usable,
 )
@@ -64,15 +62,13 @@ class Enrichment:
         self.dropped: list[tuple] = []
 
     def run(self) -> None:
-        args, names = self.args, (self.args.features.name, self.args.expression.name)
-        design = read_design(args.design)
-        donors = common_donors(self.features, self.expression, names, design)
-        self.side, _ = side_of(self.expression, donors, design, (names[1], args.setting_prefix))
-        genes = self.side.genes
+        args = self.args
+        self.side, _ = sides_of(args, self.features, self.expression)
+        donors, genes = self.side.donors, self.side.genes
         self.prepared = [prepare(c, genes.normal.unit, self.side.space.dim) for c in self._collections()]
         if args.confounder_genes:
             self.lists += factor_lists(args.confounder_genes, genes.id, args.setting_prefix)
-        for part in feature_settings(self.features, donors, self.size, args.aggregations, names[0]):
+        for part in feature_settings(self.features, donors, self.size, args.aggregations, args.features.name):
             self._setting(part)
         found = [list_table(self.lists, genes, each.sets) for each in self.prepared]
         terms = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=LISTS)

@@ -52,15 +52,13 @@ def read_annotations(path: Path, cohort: pd.DataFrame) -> Annotations:
         mine = _of_tissue(told, cohort, donors_by_key(cohort), path.name)
         return _pathology(mine, mine["categories"].tolist(), mine["notes"].tolist(), cohort, path.name)
     keys = key_columns(table)
-    key = next((name for name in ("sample", "rna_sample", "donor") if name in keys), None)
+    key = _key_of(keys)
     if key is None:
         raise DataError(
             f"{path.name}, row 1: no column sample or donor among {preview(table.columns, 8)}: name the slide or the "
             "donor of each row"
         )
-    by_key = dict(zip(cohort["donor"], cohort["donor"], strict=True)) if key == "donor" else donors_by_key(cohort)
-    tissue = table[keys["tissue"]].map(tissue_id) if "tissue" in keys else ""
-    mine = _of_tissue(table.assign(key=table[keys[key]].str.strip(), tissue_id=tissue), cohort, by_key, path.name)
+    mine = _keyed(table, keys, key, cohort, path.name)
     twice = mine.index[mine["donor_"].duplicated(keep=False)]
     if key == "donor" and len(twice):
         raise DataError(
@@ -88,6 +86,18 @@ def _of_tissue(table: pd.DataFrame, cohort: pd.DataFrame, by_key: dict[str, str]
     mine = (donor != "") & table["tissue_id"].isin(["", own])
     log.info("%s: %d of %d rows are of %s", name, int(mine.sum()), len(table), own)
     return table[mine].assign(donor_=donor[mine])
+
+
+def _key_of(keys: dict[str, str]) -> str | None:
+    """What the rows of a table are of, by the keys that it has (hx_join.key_columns)."""
+    return next((name for name in ("sample", "rna_sample", "donor") if name in keys), None)
+
+
+def _keyed(table: pd.DataFrame, keys: dict[str, str], key: str, cohort: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows of a table keyed by `key`, as of _of_tissue."""
+    by_key = dict(zip(cohort["donor"], cohort["donor"], strict=True)) if key == "donor" else donors_by_key(cohort)
+    tissue = table[keys["tissue"]].map(tissue_id) if "tissue" in keys else ""
+    return _of_tissue(table.assign(key=table[keys[key]].str.strip(), tissue_id=tissue), cohort, by_key, name)
 
 
 def _pathology(
@@ -126,13 +136,11 @@ def read_fractions(path: Path, cohort: pd.DataFrame) -> pd.DataFrame:
     """
     table = read_table(path)
     keys = key_columns(table)
-    key = next((name for name in ("sample", "rna_sample", "donor") if name in keys), None)
+    key = _key_of(keys)
     names = [name for name in table if name not in {*keys.values(), *OWN}]
     if key is None or len(names) < 2:
         raise DataError(f"{path.name}, row 1: a column sample or donor and two cell types are expected, a column each")
-    by_key = dict(zip(cohort["donor"], cohort["donor"], strict=True)) if key == "donor" else donors_by_key(cohort)
-    tissue = table[keys["tissue"]].map(tissue_id) if "tissue" in keys else ""
-    mine = _of_tissue(table.assign(key=table[keys[key]].str.strip(), tissue_id=tissue), cohort, by_key, path.name)
+    mine = _keyed(table, keys, key, cohort, path.name)
     if mine.empty:
         told = preview(table[keys[key]], 3)
         raise DataError(f"{path.name}: no row names a {key} of {cohort['tissue_id'].iloc[0]}: it has {told}")

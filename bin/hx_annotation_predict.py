@@ -14,8 +14,8 @@ from scipy.stats import rankdata
 
 from hx_directions import Directions
 from hx_factor_tests import permutation_p
-from hx_linear import ResidualSpace, residual_space
-from hx_predict import PENALTIES, covariate_hat, splits
+from hx_linear import ResidualSpace
+from hx_predict import PENALTIES, covariate_hat, diagonal_coordinates, splits
 
 COLUMNS = 1024  # columns of permuted labels worked on at a time
 
@@ -46,11 +46,9 @@ def fold_fits(
             out.append(FoldFit(train, test, hat, np.empty((len(train), 0)), np.empty(0), np.empty((len(test), 0))))
             continue
         inside = kernel[np.ix_(train, train)]
-        space = residual_space(None if covariates is None else covariates[train], len(train))
-        size, vectors = np.linalg.eigh(space.rotation.T @ inside @ space.rotation)
-        rotation = space.rotation @ vectors
+        rotation, size = diagonal_coordinates(inside, covariates, train)
         added = kernel[np.ix_(test, train)] @ rotation - hat @ (inside @ rotation)
-        out.append(FoldFit(train, test, hat, rotation, np.maximum(size, 0), added))
+        out.append(FoldFit(train, test, hat, rotation, size, added))
     return out
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from hx_annotation_labels import Label
 from hx_annotation_tests import Against, Tests, groups_of, kruskal_p, ranks
 from hx_fdr import bh
+from hx_io import dictionary_table
 
 BEST = 5  # features of a label that are written, hits or not
 TOP = [
@@ -136,13 +137,7 @@ def prediction_rows(
 
 def parquet_table(settings: list[pd.DataFrame]) -> pa.Table:
     """The pairs of all settings: names as dictionaries, counts as integers."""
-    name = pa.dictionary(pa.int32(), pa.string())
     types = dict.fromkeys(("n", "df", "dof"), pa.int32())
-    types |= dict.fromkeys(("setting", "label", "kind", "levels", "feature"), name)
+    types |= dict.fromkeys(("setting", "label", "kind", "levels", "feature"), pa.dictionary(pa.int32(), pa.string()))
     schema = pa.schema([(column, types.get(column, pa.float64())) for column in TOP])
-    if not settings:
-        return schema.empty_table()
-    rows = pd.concat(settings, ignore_index=True)
-    columns = {column: pa.array(rows[column]) for column in TOP}
-    columns |= {c: columns[c].cast(pa.string()).dictionary_encode() for c in types if types[c] == name}
-    return pa.table(columns).cast(schema)
+    return dictionary_table(pd.concat(settings, ignore_index=True), schema) if settings else schema.empty_table()

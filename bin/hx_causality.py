@@ -76,15 +76,17 @@ def unit(values: np.ndarray) -> np.ndarray:
     return values * math.sqrt(len(values) / float(values @ values))
 
 
+def associations(a: np.ndarray, trait: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(beta, se) of a trait, (dim,), on each of (variants, dim) by itself; NaN for a constant variant."""
+    square = np.einsum("ij,ij->i", a, a)
+    square = np.where(square > 0, square, np.nan)
+    beta = a @ trait / square
+    return beta, np.sqrt(np.maximum(float(trait @ trait) - beta**2 * square, 0) / (len(trait) - 1) / square)
+
+
 def region_coloc(a: np.ndarray, x: np.ndarray, y: np.ndarray) -> Coloc:
     """Colocalisation of two traits of mean square 1 among the variants of a region."""
-    bayes = []
-    for trait in (x, y):
-        square = np.einsum("ij,ij->i", a, a)
-        beta = a @ trait / square
-        se = np.sqrt(np.maximum(float(trait @ trait) - beta**2 * square, 0) / (len(trait) - 1) / square)
-        bayes.append(log_abf(beta, se))
-    return coloc_abf(*bayes)
+    return coloc_abf(*(log_abf(*associations(a, trait)) for trait in (x, y)))
 
 
 def cohort_direction(

@@ -19,6 +19,7 @@ from hx_causality import (
     WEAK,
     Assumption,
     Direction,
+    associations,
     direction,
     pleiotropy,
     relevance,
@@ -65,11 +66,7 @@ def cohort_outcome(
     there = places >= 0
     union, back = np.unique(places[there], return_inverse=True)
     a, frequency = load(union)
-    square = np.einsum("ij,ij->i", a, a)
-    varies = square > 0
-    beta = np.divide(a @ y, square, out=np.full(len(a), np.nan), where=varies)
-    left = np.maximum(float(y @ y) - np.nan_to_num(beta) ** 2 * square, 0) / (len(y) - 1)
-    se = np.sqrt(np.divide(left, square, out=np.full(len(a), np.nan), where=varies))
+    beta, se = associations(a, y)
     rows = pd.DataFrame(index=exposure.index, columns=["effect_allele", "other_allele"], data="")
     rows.loc[there, ["effect_allele", "other_allele"]] = variants[["alt", "ref"]].to_numpy()[places[there]]
     for name, values in (("eaf", frequency), ("beta", beta), ("se", se)):
@@ -80,7 +77,8 @@ def cohort_outcome(
     index[there] = back
 
     def r2(which: np.ndarray) -> np.ndarray:
-        own = a[index[which]] / np.sqrt(square[index[which]])[:, None]
+        own = a[index[which]]
+        own = own / np.linalg.norm(own, axis=1)[:, None]
         return (own @ own.T) ** 2
 
     return Outcome("", rows, r2, donors, pcs)

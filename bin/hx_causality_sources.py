@@ -24,6 +24,7 @@ from hx_build import named_build, plain_chrom
 from hx_cli import DataError, preview
 from hx_gene_lists import without_version
 from hx_io import read_table, read_text
+from hx_join import key_columns
 
 USED, REFUSED = "USED", "REFUSED"
 NONE, PARTIAL, FULL = OVERLAPS = ("none", "partial", "full")
@@ -116,9 +117,7 @@ def _is_gtex(path: Path, table: pd.DataFrame, said: dict[str, str]) -> bool:
 
 def _typed(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The rows under our names with numbers; and what is wrong with them, '' for nothing."""
-    by_name = {column.lower(): column for column in reversed(table.columns)}
-    found = {key: next((by_name[n] for n in names if n in by_name), "") for key, names in _NAMES.items()}
-    rows = pd.DataFrame({key: table[column] for key, column in found.items() if column})
+    rows = pd.DataFrame({key: table[column] for key, column in key_columns(table.columns, _NAMES).items()})
     if "variant" in rows and not {"chrom", "pos", "effect_allele", "other_allele"} <= set(rows):
         # The effect allele of a variant named by its place is the alternative one.
         parts = rows["variant"].str.extract(_PLACED)

@@ -2,17 +2,14 @@
 """Files of a results folder that two runs are compared by; what cannot be read is noted, not refused."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hx_cli import DataError
-from hx_gather import typed
-from hx_io import read_table, read_text
+from hx_io import read_text
+from hx_results_tables import read_or_say
 
 PARTS = ("pipeline_info", "cohort", "summary", "associations")  # a folder with none of them is no results folder
 
@@ -59,34 +56,20 @@ class Results:
         return found
 
     def table(self, name: str, columns: list[str]) -> pd.DataFrame:
-        """Rows of a TSV by its path below the folder, typed; empty, and noted, where there is none to use."""
-        return self._read(name, columns, lambda path: typed(read_table(path)))
+        """All columns of a TSV by its path below the folder; empty, and noted, where there is none to use."""
+        return self._read(name, columns, None)
 
     def parquet(self, name: str, columns: list[str]) -> pd.DataFrame:
         """`columns` of a Parquet table by its path below the folder; empty, and noted, where there is none to use."""
+        return self._read(name, columns, ())
 
-        def reader(path: Path) -> pd.DataFrame:
-            there = set(pq.read_schema(path).names)
-            return pq.read_table(path, columns=[c for c in columns if c in there]).to_pandas()
-
-        return self._read(name, columns, reader)
-
-    def _read(self, name: str, columns: list[str], reader: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-        path, none = self.folder / name, pd.DataFrame(columns=columns)
-        if not path.is_file():
-            self.note(f"no {name}")
-            return none
-        try:
-            found = reader(path)
-        except (DataError, OSError, pa.ArrowInvalid) as error:
-            self.note(f"{name} cannot be read ({str(error).splitlines()[0]})")
-            return none
-        if lacking := [column for column in columns if column not in found]:
-            self.note(f"{name} has no column {', '.join(lacking)}: it was made by another version of HistoGEx")
-            return none
-        if found.empty:
-            self.note(f"{name} has no row")
-        return found
+    def _read(self, name: str, columns: list[str], more: tuple | None) -> pd.DataFrame:
+        path = self.folder / name
+        if path.is_file():
+            found = read_or_say(path, name, columns, self.note, more)
+        else:
+            found = self.note(f"no {name}")
+        return pd.DataFrame(columns=columns) if found is None else found
 
     def prefixes(self, folder: str, kind: str) -> list[str]:
         """<tissue_id>.<size> of the files <prefix>.<kind> in a folder, sorted."""

@@ -142,14 +142,6 @@ class Disclosure:
         """A text without ids; short: see Finder."""
         return self.finder.hide(text, short) if self.shareable else text
 
-    def count(self, number: int) -> int | str:
-        """A number of donors or slides."""
-        return few(number) if self.shareable else number
-
-    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Rows of single donors, slides or their patches: none in what is shareable."""
-        return table.iloc[:0] if self.shareable else table
-
 
 EVERYTHING = Disclosure()
 

@@ -3,7 +3,7 @@
 
 import hashlib
 import re
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -236,6 +236,21 @@ def side_of(
     space = space_of(design, donors, names[1])
     genes, dropped = read_genes(expression, donors, names[0], space)
     return Side(donors, None if design is None else design.loc[donors], space, genes), dropped
+
+
+def sides_of(args: Namespace, features: AnnData, expression: AnnData) -> tuple[Side, list[tuple[str, str, str]]]:
+    """Genes of the donors of --features, --expression and --design given its covariates, and (id, kind, reason) of the
+    genes and donors that are lost.
+
+    args: features, expression, design (paths) and setting_prefix.
+
+    Raises:
+        DataError: of common_donors and side_of.
+    """
+    names, design = (args.features.name, args.expression.name), read_design(args.design)
+    donors = common_donors(features, expression, names, design)
+    side, lost = side_of(expression, donors, design, (names[1], args.setting_prefix))
+    return side, lost + lost_donors(features, expression, donors, names, args.design)
 
 
 def aggregated(features: AnnData, aggregation: str) -> np.ndarray:

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hx_cli import DataError
-from hx_gather import typed
-from hx_io import read_table
+from hx_results_tables import read_or_say
 
 # Folder of the results that a kind of table is published to, and what it holds, for links.
 PUBLISHED = {
@@ -50,22 +47,7 @@ class Files:
         name = f"{of}.{kind}"
         if name not in self.by_name:
             return None
-        path = self.by_name[name]
-        try:
-            text = read_table(path) if path.suffix == ".tsv" else None
-            there = pq.read_schema(path).names if text is None else list(text.columns)
-            wanted = [c for c in there if more is None or c in columns or c in more]
-            table = pq.read_table(path, columns=wanted).to_pandas() if text is None else typed(text[wanted])
-        except (DataError, OSError, pa.ArrowInvalid) as error:
-            self.note(of, f"{name} cannot be read ({str(error).splitlines()[0]})")
-            return None
-        if lacking := [column for column in columns if column not in there]:
-            self.note(of, f"{name} has no column {', '.join(lacking)}: it was made by another version of HistoGEx")
-            return None
-        if table.empty:
-            self.note(of, f"{name} has no row")
-            return None
-        return table
+        return read_or_say(self.by_name[name], name, columns, lambda text: self.note(of, text), more)
 
     def links(self, prefix: str) -> list[tuple[str, str]]:
         """(what, address from explorer/) of the published tables of a prefix."""

@@ -24,6 +24,7 @@ from hx_io import atomic
 
 FORMAT = "histogex-genotypes-1"
 MISSING = 255
+MIN_DONORS = 30  # tested together
 COPIES = 100  # units a copy of an allele
 TEXT = ("id", "chrom", "ref", "alt")
 NUMBERS = {"pos": "i4", "alt_frequency": "f8", "missing": "i4", "mac": "f8", "hwe_p": "f8"}

@@ -120,6 +120,16 @@ def read_names(path: str | Path) -> set[str]:
     return {line for line in lines if line}
 
 
+def dictionary_table(rows: pd.DataFrame, schema: "pa.Schema") -> "pa.Table":
+    """Rows with the columns and types of a schema, those that are dictionaries as text."""
+    import pyarrow as pa
+
+    names = {field.name for field in schema if pa.types.is_dictionary(field.type)}
+    columns = {name: pa.array(rows[name]) for name in schema.names}
+    columns |= {name: columns[name].cast(pa.string()).dictionary_encode() for name in names}
+    return pa.table(columns).cast(schema)
+
+
 def write_parquet(table: "pa.Table", path: str | Path) -> None:
     """Write a table under its final name once it is whole."""
     import pyarrow.parquet as pq  # half a second, which most commands need not spend

@@ -12,7 +12,7 @@ import functools
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -106,13 +106,13 @@ def slide_batch(tissue: str, sample: str, batches: int) -> str:
     return f"{tissue}.b{sha1_bucket(sample, batches)}"
 
 
-def key_columns(columns: Iterable[str]) -> dict[str, str]:
+def key_columns(columns: Iterable[str], synonyms: Mapping[str, Sequence[str]] = KEY_SYNONYMS) -> dict[str, str]:
     """The columns of a table that hold our keys: {'sample': 'Image', 'tissue': 'tissue'}; case and order do not matter.
 
-    Where several columns could hold one key, the synonym named first in KEY_SYNONYMS wins.
+    Where several columns could hold one key, the synonym named first in `synonyms` (names in lower case) wins.
     """
     by_name = {column.strip().lower(): column for column in reversed(list(columns))}
-    found = {key: [by_name[name] for name in names if name in by_name] for key, names in KEY_SYNONYMS.items()}
+    found = {key: [by_name[name] for name in names if name in by_name] for key, names in synonyms.items()}
     return {key: columns[0] for key, columns in found.items() if columns}
 
 

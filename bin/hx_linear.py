@@ -90,6 +90,12 @@ def spanned_columns(values: np.ndarray, space: "ResidualSpace") -> np.ndarray:
     return _lengths(space.residuals(centred)) <= SPANNED * _lengths(centred)
 
 
+def r2_of_rows(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """(m,) squared correlation of (m, n) centred rows with a centred row, (n,); 0 where one of the two is 0."""
+    length = np.einsum("ij,ij->i", rows, rows) * (row @ row)
+    return np.divide((rows @ row) ** 2, length, out=np.zeros(len(rows)), where=length > 0)
+
+
 def carrying_columns(values: np.ndarray, space: "ResidualSpace") -> np.ndarray:
     """(columns,) bool: the column varies and the covariates leave something of it. `values` is finite."""
     keep = varying_columns(values)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hx_linear import r2_of_rows
 from hx_pvalue import critical_r
 
 FOLDS = 10
@@ -169,8 +170,7 @@ def first_stage_f(x: np.ndarray, z: np.ndarray) -> float:
 
 def linkage(a: np.ndarray, of: int) -> np.ndarray:
     """(variants,) squared correlation of each row with row `of`; 1 with itself."""
-    square = np.einsum("ij,ij->i", a, a)
-    out = (a @ a[of]) ** 2 / np.maximum(square * square[of], 1e-300)
+    out = r2_of_rows(a, a[of])
     out[of] = 1.0
     return out
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hx_build import CHROMOSOMES, chrom_rank, named_build, plain_chrom, settle_build
+from hx_build import CHROMOSOMES, check_builds, chrom_rank, named_build, plain_chrom, settle_build
 from hx_cli import DataError, Faults, log, preview
 from hx_gene_lists import without_version
+from hx_genotypes import Genotypes
 from hx_io import read_table
+from hx_join import key_columns
 
 COLUMNS = ["gene", "chrom", "start", "end", "strand"]
 _SYNONYMS = {
@@ -70,11 +72,10 @@ def _bed_rows(lines: Iterable[str], faults: Faults, path: Path) -> Iterator[tupl
 def _table_rows(path: Path) -> Iterator[tuple[str, ...]]:
     """As _gtf_rows, of a table with a header."""
     table = read_table(path)
-    by_name = {column.lower(): column for column in reversed(table.columns)}
-    found = {key: next((by_name[n] for n in names if n in by_name), "") for key, names in _SYNONYMS.items()}
-    if missing := [key for key in COLUMNS[:4] if not found[key]]:
+    found = key_columns(table.columns, _SYNONYMS)
+    if missing := [key for key in COLUMNS[:4] if key not in found]:
         raise DataError(f"{path}, row 1: no column {preview(missing)}: gene, chrom, start, end and strand are expected")
-    strand = table[found["strand"]] if found["strand"] else ["."] * len(table)
+    strand = table[found["strand"]] if "strand" in found else ["."] * len(table)
     cells = zip(*(table[found[key]] for key in COLUMNS[:4]), strand, strict=True)
     for row, (gene, chrom, start, end, side) in zip(table.index + 2, cells, strict=True):
         yield str(row), gene, chrom, start, end, side or "."
@@ -131,6 +132,13 @@ def read_positions(path: str | Path) -> pd.DataFrame:
     table = _one_place_each(table, path)
     last = table.groupby("chrom")["end"].max().to_dict()
     table.attrs["build"] = settle_build(str(path), "auto", {"its header": named_build(_header(path))}, last)
+    return table
+
+
+def positions_beside(path: Path, genotypes: Genotypes) -> pd.DataFrame:
+    """read_positions of a file that goes with genotypes. DataError: theirs is another build."""
+    table = read_positions(path)
+    check_builds((genotypes.path.name, genotypes.build), (path.name, table.attrs["build"]))
     return table
 
 

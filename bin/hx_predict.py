@@ -65,15 +65,27 @@ def fit(features: np.ndarray, covariates: np.ndarray | None, train: np.ndarray, 
     part = features[:, use]
     mean, scale = part[train].mean(axis=0), part[train].std(axis=0, ddof=1)
     inside, outside = (part[train] - mean) / scale, (part[test] - mean) / scale
+    hat, kernel = covariate_hat(covariates, train, test), inside @ inside.T
+    rotation, size = diagonal_coordinates(kernel, covariates, train)
+    added = outside @ (inside.T @ rotation) - hat @ (kernel @ rotation)
+    return Fit(use, mean, scale, rotation, size, hat, added)
+
+
+def diagonal_coordinates(
+    kernel: np.ndarray, covariates: np.ndarray | None, train: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(training, dim) rotation to coordinates beside covariates in which the kernel is diagonal, (dim,) its diagonal.
+
+    kernel: (training, training). covariates: (n, columns) of all donors. train: indices of the training donors.
+
+    Raises:
+        ValueError: the covariates leave no dimension.
+    """
     space = residual_space(None if covariates is None else covariates[train], len(train))
-    kernel = inside @ inside.T
     size, vectors = np.linalg.eigh(space.rotation.T @ kernel @ space.rotation)
     if not len(size):
         raise ValueError(f"{len(train)} training donors and {space.covariate_rank} covariates leave no dimension")
-    rotation = space.rotation @ vectors
-    hat = covariate_hat(covariates, train, test)
-    added = outside @ (inside.T @ rotation) - hat @ (kernel @ rotation)
-    return Fit(use, mean, scale, rotation, np.maximum(size, 0), hat, added)
+    return space.rotation @ vectors, np.maximum(size, 0)
 
 
 def covariate_hat(covariates: np.ndarray | None, train: np.ndarray, test: np.ndarray) -> np.ndarray:

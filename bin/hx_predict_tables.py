@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from hx_io import dictionary_table
+
 GENE_COLUMNS = [
     *("setting", "gene", "symbol", "n", "r_cv", "r2cv", "r2cv_confounders", "delta_r2", "folds_better"),
     *("r2cv_image", "p", "nlog10p", "q", "penalty", "r2_in_sample", "r2_least_squares", "r2cv_least_squares"),
@@ -62,9 +64,5 @@ def strongest(genes: pd.DataFrame) -> pd.DataFrame:
 
 def parquet_table(settings: list[pd.DataFrame]) -> pa.Table:
     """The genes of all settings with the types of GENES."""
-    parts = []
-    for genes in settings:
-        columns = {name: pa.array(genes[name]) for name in GENE_COLUMNS}
-        columns |= {name: columns[name].cast(pa.string()).dictionary_encode() for name in ("setting", "gene", "symbol")}
-        parts.append(pa.table(columns).cast(GENES))
+    parts = [dictionary_table(genes, GENES) for genes in settings]
     return pa.concat_tables(parts).unify_dictionaries() if parts else GENES.empty_table()

@@ -9,9 +9,8 @@ from anndata import AnnData
 
 from hx_cli import DataError, preview
 from hx_donors import MIN_DOF
-from hx_genotypes import Genotypes
+from hx_genotypes import MIN_DONORS, Genotypes
 
-MIN_DONORS = 30  # tested together, or in whom genes are found
 PC_PREFIX = "genotype_pc"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hx_fdr import bh
+from hx_linear import r2_of_rows
 from hx_qtl import KEPT_P, TESTED, Imputed
 from hx_qtl_leads import (
     NEAR,
@@ -15,7 +16,6 @@ from hx_qtl_leads import (
     effects,
     embedding_effects,
     embedding_log_p_without,
-    linkage,
     log_p_without,
 )
 from hx_qtl_tables import GENOME_WIDE, SUGGESTIVE, Part
@@ -137,7 +137,7 @@ def locus_table(part: Part, leads: pd.DataFrame, variants: pd.DataFrame, fetch: 
         else:
             log_p = effects(values, part.traits, np.full(len(index), column)).log_p
         own = int(np.flatnonzero(variants["id"].to_numpy()[index] == lead.variant)[0])
-        r2 = linkage(values, values[own])
+        r2 = r2_of_rows(values, values[own])
         shown = _thinned(log_p)
         of = variants.iloc[index[shown]]
         head = {"setting": part.setting, "half": part.half, "trait": lead.trait, "lead": lead.variant}

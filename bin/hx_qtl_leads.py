@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hx_linear import ResidualSpace, slopes
+from hx_linear import ResidualSpace, r2_of_rows, slopes
 from hx_mixture import log_p_ratio
 from hx_pvalue import log_p
 from hx_qtl import Imputed
@@ -27,14 +27,12 @@ def clump(nlog10p: np.ndarray, chrom: np.ndarray, pos: np.ndarray, values: np.nd
         nlog10p, chrom, pos: (m,) of the variants; ties go to the first. values: (m, n) centred dosages.
     """
     left = np.ones(len(pos), bool)
-    length = np.linalg.norm(values, axis=1)
     for lead in np.argsort(-nlog10p, kind="stable"):
         if not left[lead]:
             continue
         away = np.where(chrom == chrom[lead], np.abs(pos.astype(np.int64) - int(pos[lead])), LINKED_WITHIN + 1)
         near = np.flatnonzero(left & (away <= LINKED_WITHIN))
-        r2 = (values[near] @ values[lead] / (length[near] * length[lead])) ** 2
-        taken = near[(away[near] <= NEAR) | (r2 >= LINKED)]
+        taken = near[(away[near] <= NEAR) | (r2_of_rows(values[near], values[lead]) >= LINKED)]
         left[taken] = False
         yield np.concatenate([[lead], taken[taken != lead]])
 
@@ -118,9 +116,3 @@ def embedding_log_p_without(variant: np.ndarray, traits: Traits, out: np.ndarray
         size = np.linalg.eigvalsh(without @ without.T)[1:]
         largest = max(largest, float(log_p_ratio(ratio[k : k + 1], np.maximum(size, 0))[0]))
     return largest
-
-
-def linkage(values: np.ndarray, lead: np.ndarray) -> np.ndarray:
-    """(m,) r2 of variants' dosages, (m, n) centred, with those of a lead, (n,)."""
-    length = np.einsum("ij,ij->i", values, values) * (lead @ lead)
-    return np.divide((values @ lead) ** 2, length, out=np.zeros(len(values)), where=length > 0)

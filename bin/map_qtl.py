@@ -21,12 +21,10 @@ import pandas as pd
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from hx_arguments import add_design
-from hx_build import check_builds
+from hx_arguments import add_design, add_features, add_limits, bad_limits
 from hx_cli import DataError, comma_list, command, log, parser, preview, primary_setting
 from hx_controls import CONTROLS
 from hx_donors import (
-    PREFIX_HELP,
     Features,
     adjusted_for,
     aggregated,
@@ -35,7 +33,6 @@ from hx_donors import (
     named_generator,
     read_annotated,
     read_design,
-    setting_prefix,
     space_of,
     usable,
 )
@@ -43,7 +40,7 @@ from hx_genotypes import blocks, read_genotypes
 from hx_io import write_tsv
 from hx_join import dropped_table
 from hx_linear import ResidualSpace, residual_space
-from hx_positions import read_positions
+from hx_positions import positions_beside
 from hx_pvalue import PTable
 from hx_qtl import Imputed, Limits, imputed, scan_genotypes
 from hx_qtl_donors import genotyped_donors, too_small, with_components
@@ -72,9 +69,7 @@ class MapQtl:
         self.dropped: list[tuple] = []
         self.scope = None
         if args.scope != GENOME:
-            positions = read_positions(args.positions)
-            builds = (args.genotypes.name, self.genotypes.build), (args.positions.name, positions.attrs["build"])
-            check_builds(*builds)
+            positions = positions_beside(args.positions, self.genotypes)
             expression = read_annotated(args.expression), args.expression.name
             self.scope = GeneScope(args.scope, *expression, positions, self.genotypes.variants, args.alpha)
 
@@ -115,8 +110,9 @@ class MapQtl:
             reason = too_small(tested.sum(), space.covariate_rank, "genotypes in a half of them")
             if reason := reason or too_small(other.sum(), space.covariate_rank, "expression to find genes by"):
                 return self._not_mapped(reason)
-        rows = [np.ones(len(donors), bool), *(tested for _, tested, _ in halves)]
-        spaces = [space_of(self.design, donors[own], setting) for own in rows]
+        # All donors, and their halves where there are any.
+        rows = [np.ones(len(donors), bool), *(tested for _, tested, _ in halves if not tested.all())]
+        spaces = [space, *(space_of(self.design, donors[own], setting) for own in rows[1:])]
         embedding = part.values[:, self._usable(part.name, part.values, rows, spaces, setting)]
         named = named_features(self.features, args.qtl_features, donors, part.aggregation, args.features.name)
         names = np.array(args.qtl_features, dtype=object)
@@ -124,7 +120,7 @@ class MapQtl:
         columns = columns_of(embedding, space, args.qtl_pcs if embedding.shape[1] else 0, named[:, keep], names[keep])
         if not len(columns.name):
             return self._not_mapped("no feature varies")
-        for (half, tested, other), own in zip(halves, spaces[1:], strict=True):
+        for (half, tested, other), own in zip(halves, spaces[-len(halves) :], strict=True):
             within = None
             if self.scope:
                 chosen = columns._replace(values=columns.values[other])
@@ -235,15 +231,13 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
-    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
+    add_features(arguments)
     add_design(arguments)
     add("--genotypes", type=Path, required=True, help="genotypes.h5 of prepare_genotypes.py")
     add("--primary", type=primary_setting, required=True, help="size,encoder,aggregation of the declared analysis")
     add("--qtl-pcs", type=int, default=10, help="leading components of the embedding that are traits, at most 20")
     add("--qtl-features", type=comma_list, default="", help="features of the primary size that are traits as well")
-    add("--min-mac", type=float, default=20, help="smallest count of the rarer allele in the donors tested")
-    add("--min-maf", type=float, default=0.05, help="smallest frequency of the rarer allele in the donors tested")
+    add_limits(arguments)
     told = "all variants; near genes of the other half of the donors; near genes of the same donors, as published"
     add("--scope", choices=SCOPES, default=GENOME, help=told)
     add("--positions", type=Path, help="gene positions (GTF, BED or TSV), for the scopes cis and published")
@@ -258,12 +252,12 @@ def main(argv: list[str] | None) -> None:
     add("--threads", type=int, default=1)
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    if not (0 < args.alpha < 1 and args.threads >= 1 and 0 <= args.qtl_pcs <= 20 and args.min_mac >= 1):
-        arguments.error(
-            "--alpha lies between 0 and 1, --qtl-pcs between 0 and 20; --threads and --min-mac are at least 1"
-        )
-    if not 0 <= args.min_maf < 0.5 or not (args.permutations == 0 or args.permutations >= 100):
-        arguments.error("--min-maf lies between 0 and .5; --permutations is 0 or at least 100")
+    if not (0 < args.alpha < 1 and args.threads >= 1 and 0 <= args.qtl_pcs <= 20):
+        arguments.error("--alpha lies between 0 and 1, --qtl-pcs between 0 and 20; --threads is at least 1")
+    if wrong := bad_limits(args.min_mac, args.min_maf):
+        arguments.error(wrong)
+    if not (args.permutations == 0 or args.permutations >= 100):
+        arguments.error("--permutations is 0 or at least 100")
     args.qtl_features = list(dict.fromkeys(args.qtl_features))
     if args.scope != GENOME and not (args.positions and args.expression):
         arguments.error(f"--scope {args.scope} needs --positions and --expression")

@@ -25,14 +25,11 @@ from hx_cli import command, log, parser
 from hx_controls import CONTROLS, control_list, feature_orders, tissue_strata
 from hx_donors import (
     Features,
-    common_donors,
     feature_settings,
     is_primary,
-    lost_donors,
     named_generator,
     read_annotated,
-    read_design,
-    side_of,
+    sides_of,
     too_few,
     usable,
 )
@@ -65,12 +62,11 @@ class Prediction:
         self.dropped: list[tuple] = []
 
     def run(self) -> None:
-        args, names = self.args, (self.args.features.name, self.args.expression.name)
-        design = read_design(args.design)
-        donors = common_donors(self.features, self.expression, names, design)
+        args = self.args
+        self.side, lost = sides_of(args, self.features, self.expression)
+        self.dropped += lost
+        donors = self.side.donors
         folds = donor_folds(args.cohort, self.tissue, donors)
-        self.side, lost = side_of(self.expression, donors, design, (names[1], args.setting_prefix))
-        self.dropped += lost + lost_donors(self.features, self.expression, donors, names, args.design)
         if reason := too_few_for_folds(folds, self.side.space.covariate_rank):
             log.warning("%s: %s: nothing is predicted", args.setting_prefix, reason)
             self.dropped.append((args.setting_prefix, "size", f"not predicted: {reason}"))
@@ -80,7 +76,7 @@ class Prediction:
         self.log2 = np.asarray(self.expression[donors, self.side.genes.id].X, dtype=np.float64)
         self.ranked = Ranked(self.log2)
         self.stratum, self.strata = tissue_strata(args.cohort, args.setting_prefix, donors)
-        parts = feature_settings(self.features, donors, self.size, args.aggregations, names[0])
+        parts = feature_settings(self.features, donors, self.size, args.aggregations, args.features.name)
         wanted = [part for part in parts if args.settings == "all" or is_primary(part, self.size, args.primary)]
         if not wanted:
             log.warning("%s: not the primary setting %s: nothing is predicted", args.setting_prefix, args.primary)

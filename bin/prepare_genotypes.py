@@ -23,7 +23,7 @@ from hx_build import BUILDS, check_builds, chrom_rank, settle_build
 from hx_cli import DataError, Faults, command, log, parser, preview
 from hx_genotype_blocks import Store, read_blocks
 from hx_genotype_files import Source, build_of_ids, match_donors, open_sources
-from hx_genotypes import VARIANT_COLUMNS, as_dosage, write_genotypes
+from hx_genotypes import MIN_DONORS, VARIANT_COLUMNS, as_dosage, write_genotypes
 from hx_io import read_names, write_tsv
 from hx_join import dropped_table, gathered
 from hx_kinship import DUPLICATE, ENOUGH, RELATIVES, close_pairs, genotype_pcs, king_robust, kinship_threshold
@@ -32,7 +32,6 @@ from hx_positions import read_positions
 
 STAGE = "prepare_genotypes"
 MAF = 0.05  # of SNPs that stand for ancestry and relatedness
-FEWEST_DONORS = 30  # for a scan: MAP_QTL
 _SIZE = 4096
 
 
@@ -159,8 +158,8 @@ class Preparation:
             swapped_id=quality.swapped_ids(good),
             pcs=pcs.shape[1],
         )
-        if len(donors) < FEWEST_DONORS:
-            why = f"{len(donors)} donors have genotypes: MAP_QTL needs {FEWEST_DONORS} and will refuse them"
+        if len(donors) < MIN_DONORS:
+            why = f"{len(donors)} donors have genotypes: MAP_QTL needs {MIN_DONORS} and will refuse them"
             log.warning(why)
             self.lost.append(("cohort", "donors", why))
         for reason in (*quality.LEFT_OUT, "swapped_id"):

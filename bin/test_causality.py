@@ -20,8 +20,7 @@ import pandas as pd
 from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
-from hx_arguments import add_design
-from hx_build import check_builds
+from hx_arguments import add_design, add_limits, add_sides, bad_limits
 from hx_causality import NO_INSTRUMENT, TESTED, Direction, cohort_direction, slope_p, verdict_of
 from hx_causality_external import Outcome, cohort_outcome, external_direction, file_outcome, wanted
 from hx_causality_frame import Frame, Given, Judged
@@ -58,7 +57,6 @@ from hx_causality_traits import (
 )
 from hx_cli import command, log, parser, primary_setting
 from hx_donors import (
-    PREFIX_HELP,
     adjusted_for,
     common_donors,
     feature_settings,
@@ -66,7 +64,6 @@ from hx_donors import (
     named_generator,
     read_annotated,
     read_design,
-    setting_prefix,
     too_few,
 )
 from hx_fdr import bh
@@ -74,7 +71,7 @@ from hx_genotypes import read_genotypes
 from hx_io import write_tsv
 from hx_join import dropped_table
 from hx_mr_crossfit import MOST_SIGNALS
-from hx_positions import read_positions
+from hx_positions import positions_beside
 from hx_qtl import Limits
 from hx_qtl_donors import PC_PREFIX, with_components
 
@@ -101,9 +98,7 @@ class Causality:
             self.donors = self.donors[known]
             self.design = with_components(self.design, self.genotypes, self.donors)
         if args.positions and self.genotypes is not None:
-            self.positions = read_positions(args.positions)
-            builds = (args.genotypes.name, self.genotypes.build), (args.positions.name, self.positions.attrs["build"])
-            check_builds(*builds)
+            self.positions = positions_beside(args.positions, self.genotypes)
         self.pcs = self.design is not None and any(name.startswith(PC_PREFIX) for name in self.design)
         self.sources = [self._source(path) for path in sorted(args.summaries, key=lambda path: path.name)]
         self.setting, self.rows = args.setting_prefix, {name: [] for name in TABLES}
@@ -265,9 +260,7 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None) -> None:
     arguments = parser(__doc__)
     add = arguments.add_argument
-    add("--features", type=Path, required=True, help="<tissue_id>.<size>.h5ad of aggregate_features.py")
-    add("--expression", type=Path, required=True, help="<tissue_id>.expression.h5ad of prepare_expression.py")
-    add("--setting-prefix", required=True, type=setting_prefix, help=PREFIX_HELP)
+    add_sides(arguments, aggregations=False)
     add_design(arguments)
     add("--primary", type=primary_setting, required=True, help="size,encoder,aggregation of the declared analysis")
     add("--genotypes", type=Path, help="genotypes.h5 of prepare_genotypes.py")
@@ -278,14 +271,15 @@ def main(argv: list[str] | None) -> None:
     add("--annotations", type=Path, help="<prefix>.label_values.tsv: its columns are traits for --pairs")
     add("--top", type=int, default=100, help="pairs taken from --associations, the strongest")
     add("--alpha", type=float, default=0.05, help="largest q of a finding, and of a gene of --associations")
-    add("--min-mac", type=float, default=20, help="smallest count of the rarer allele in the donors tested")
-    add("--min-maf", type=float, default=0.05, help="smallest frequency of the rarer allele in the donors tested")
+    add_limits(arguments)
     add("--seed", type=int, default=1, help="seed of folds and of the bootstrap of weighted medians")
     add("--threads", type=int, default=1)
     add("--outdir", type=Path, default=Path("."))
     args = arguments.parse_args(argv)
-    if not 0 < args.alpha < 1 or args.top < 1 or args.threads < 1 or args.min_mac < 1 or not 0 <= args.min_maf < 0.5:
-        arguments.error("--alpha lies between 0 and 1, --min-maf from 0 below .5; the other numbers are at least 1")
+    if not 0 < args.alpha < 1 or args.top < 1 or args.threads < 1:
+        arguments.error("--alpha lies between 0 and 1; --top and --threads are at least 1")
+    if wrong := bad_limits(args.min_mac, args.min_maf):
+        arguments.error(wrong)
     if not (args.pairs or args.associations):
         arguments.error("--pairs or --associations is needed: which traits to look at")
     with threadpool_limits(args.threads):

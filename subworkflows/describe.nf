@@ -1,6 +1,6 @@
 // What the features behind the best hits see: sentences, galleries and maps, a task a tissue at the primary size.
 
-include { disclosureMode; pathList; sizeNames } from './params.nf'
+include { disclosureMode; pathList; declaredSetting; sizeNames } from './params.nf'
 include { patchFeatureSample  } from './cohort.nf'
 include { batchTasks; slideRow } from './slides.nf'
 include { DESCRIBE_FEATURES } from '../modules/describe_features/main.nf'
@@ -34,10 +34,10 @@ workflow DESCRIBE {
 
     main:
     def by_name = { a, b -> a.name <=> b.name }
-    def size = opts.features ? '-' : opts.primary.tokenize(',')[0]
+    def primary = declaredSetting(opts)
+    def size = primary.tokenize(',')[0]
     def sizes = opts.features ? '' : sizeNames(opts).join(',')
     def from_slides = !opts.features && !opts.patch_features
-    def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
 
     DESCRIBE_FEATURES(
         features.filter { meta, _path -> meta.size == size }

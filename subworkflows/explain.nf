@@ -1,6 +1,7 @@
 // What image features and expression have to do with each other, tissue by tissue and size by size.
 
-include { skippedStages        } from './stages.nf'
+include { declaredSetting       } from './params.nf'
+include { stageQueues          } from './stages.nf'
 include { tableText            } from './slides.nf'
 include { ADJUST_CONFOUNDERS   } from '../modules/adjust_confounders/main.nf'
 include { SHARED_VARIANCE      } from '../modules/shared_variance/main.nf'
@@ -33,10 +34,8 @@ workflow EXPLAIN {
 
     main:
     def by_name = { a, b -> a.name <=> b.name }
-    // A stage that is left out gets nothing to read, and so has no task; each stage's queue goes through here.
-    def skipped = skippedStages(opts)
-    def unlessSkipped = { stage, queue -> skipped.containsKey(stage) ? channel.empty() : queue }
-    def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
+    def unlessSkipped = stageQueues(opts)
+    def primary = declaredSetting(opts)
     // Permuted genotypes are a control of GENETICS alone.
     def controls = (opts.controls.tokenize(',') - 'permute_genotypes').join(',') ?: 'none'
     def declared = [primary: primary, controls: controls]

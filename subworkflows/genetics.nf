@@ -1,7 +1,7 @@
 // Genotypes of the donors: read once, then asked what they say of features and of causes, a task a tissue at the primary size.
 
-include { pathList          } from './params.nf'
-include { skippedStages     } from './stages.nf'
+include { pathList; declaredSetting } from './params.nf'
+include { stageQueues       } from './stages.nf'
 include { PREPARE_GENOTYPES } from '../modules/prepare_genotypes/main.nf'
 include { MAP_QTL           } from '../modules/map_qtl/main.nf'
 include { TEST_CAUSALITY    } from '../modules/test_causality/main.nf'
@@ -49,9 +49,8 @@ workflow GENETICS {
     opts      // map of typed parameters
 
     main:
-    def skipped = skippedStages(opts)
-    def unlessSkipped = { stage, queue -> skipped.containsKey(stage) ? channel.empty() : queue }
-    def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
+    def unlessSkipped = stageQueues(opts)
+    def primary = declaredSetting(opts)
     // Donors who change places are the null of genotypes as of features.
     def shuffled = opts.controls.tokenize(',').any { control -> control in ['shuffle_donors', 'permute_genotypes'] }
     def size = primary.tokenize(',')[0]

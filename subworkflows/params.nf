@@ -72,6 +72,11 @@ def sizeNames(opts) {
     return opts.patch_um ? opts.patch_um.tokenize(',').collect { um -> "${um}um".toString() } : opts.patch_sizes.tokenize(',')
 }
 
+// The declared analysis as size,encoder,aggregation; of a table of features the only one.
+def declaredSetting(opts) {
+    return opts.features ? "-,${opts.features_name},given".toString() : opts.primary
+}
+
 // Encoders that need no file: EXTRACT_FEATURES knows them by name.
 def builtIn() {
     return ['texture']

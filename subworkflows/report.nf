@@ -1,6 +1,6 @@
 // Tables across tissues and the report.
 
-include { disclosureMode; schemaGroups } from './params.nf'
+include { disclosureMode; declaredSetting; schemaGroups } from './params.nf'
 include { skippedStages } from './stages.nf'
 include { SUMMARISE } from '../modules/summarise/main.nf'
 include { MULTIQC   } from '../modules/multiqc/main.nf'
@@ -46,7 +46,7 @@ workflow REPORT {
     // Several losses share a name: their text orders them.
     ch_losses = losses.map { path -> [path.text, path] }.toSortedList { a, b -> a[0] <=> b[0] }.map { all -> all.collect { pair -> pair[1] } }
     // Features and expression are read again only for the planted truths of a simulated cohort.
-    def primary = opts.features ? "-,${opts.features_name},given".toString() : opts.primary
+    def primary = declaredSetting(opts)
     def left_out = skippedStages(opts).collect { stage, why -> "${stage}: ${why}".toString() }
     def pseudonyms = opts.pseudonyms ? file(opts.pseudonyms) : []
     ch_features = features.map { _meta, path -> path }.toSortedList(by_name)

@@ -44,12 +44,18 @@ def skippedStages(opts) {
     def why = stageNeeds().keySet().collectEntries { stage ->
         def lacking = withNeeds(stage).findAll { need -> need in skip }
         [stage, stage in skip ? 'named by --skip'
-            : stageLacks(opts)[stage] ? "needs ${stageLacks(opts)[stage]}".toString()
+            : stageLacks(opts)[stage] ? "no ${stageLacks(opts)[stage]} is given".toString()
             : asked && !(stage in asked) ? "not named by --only ${stageList(opts.only).join(',')}".toString()
             : lacking ? "needs ${lacking.join(' and ')}, named by --skip".toString()
             : '']
     }
     return why.findAll { _stage, reason -> reason }
+}
+
+// Queue of a stage: nothing to read, and so no task, where the stage is left out.
+def stageQueues(opts) {
+    def skipped = skippedStages(opts)
+    return { stage, queue -> skipped.containsKey(stage) ? channel.empty() : queue }
 }
 
 // What is wrong with --only and --skip.

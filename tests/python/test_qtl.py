@@ -11,6 +11,7 @@ import statsmodels.api as sm
 from qtl_made import correlated, drawn_dosage, planted
 from scipy.stats import binom, norm
 
+import hx_qtl
 from hx_fdr import bonferroni
 from hx_linear import residual_space, standardise
 from hx_mixture import log_p_ratio
@@ -103,13 +104,15 @@ def test_a_flipped_allele_changes_the_sign_alone():
     np.testing.assert_allclose(one.frequency, 1 - other.frequency, atol=1e-6)
 
 
-def test_scan_against_least_squares():
+def test_scan_against_least_squares(monkeypatch):
     """r of every pair, its place in the histogram, the strongest, what is kept, whatever the size of the blocks."""
     rng = np.random.default_rng(1)
     n, dosage = 150, drawn_dosage(np.random.default_rng(2), 60, 150)
     covariates = rng.normal(size=(n, 4))
     space, values = residual_space(covariates, n), rng.normal(size=(n, 5))
     values[:, 1] += 0.9 * dosage[7]
+    few = scanned(dosage, space, standardise(values, space).unit, limits=Limits(1, 0)).tallies[0].strong
+    monkeypatch.setattr(hx_qtl, "FEW", 0)  # as with many variants
     for size in (7, 4096):
         result = scanned(dosage, space, standardise(values, space).unit, limits=Limits(1, 0), size=size)
         tally = result.tallies[0]
@@ -126,6 +129,9 @@ def test_scan_against_least_squares():
         row, column = np.nonzero(np.abs(r) >= cut)
         np.testing.assert_array_equal(np.c_[tally.strong.row, tally.strong.column], np.c_[row, column])
         np.testing.assert_allclose(tally.strong.r, r[row, column], atol=1e-6)
+        # Of few tests every pair is kept.
+        np.testing.assert_array_equal(np.c_[few.row, few.column], np.argwhere(np.ones_like(r)))
+        np.testing.assert_allclose(few.r, r.ravel(), atol=1e-6)
         assert (7, 1) in set(zip(row, column, strict=True))
         assert tally.histogram.sum(axis=1).tolist() == [60] * 5 and tally.tests.tolist() == [60] * 5 + [0]
         middle = np.sort(np.abs(r), axis=0)[29:31].mean(axis=0)

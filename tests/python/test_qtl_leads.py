@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from hx_build import check_builds
 from hx_cli import DataError
-from hx_linear import residual_space, standardise
+from hx_linear import r2_of_rows, residual_space, standardise
 from hx_mixture import log_p_ratio
 from hx_pvalue import PTable
 from hx_qtl import imputed
@@ -20,7 +20,6 @@ from hx_qtl_leads import (
     effects,
     embedding_effects,
     embedding_log_p_without,
-    linkage,
     log_p_without,
 )
 from hx_qtl_scope import genes_found, split, variants_near
@@ -96,7 +95,7 @@ def test_clumps_by_distance_and_by_linkage():
     strength = np.array([9.0, 8.0, 7.0, 6.0, 5.0, 9.0])
     groups = [group.tolist() for group in clump(strength, chrom, pos, base - base.mean(axis=1, keepdims=True))]
     assert groups == [[0, 1, 4], [5], [2], [3]]
-    r2 = linkage(base - base.mean(axis=1, keepdims=True), base[0] - base[0].mean())
+    r2 = r2_of_rows(base - base.mean(axis=1, keepdims=True), base[0] - base[0].mean())
     np.testing.assert_allclose(r2, np.corrcoef(base)[0] ** 2, rtol=1e-9)
     assert loci(chrom, pos).tolist() == [1, 1, 2, 3, 4, 5]
 
