@@ -11,10 +11,10 @@ from engine import ROOT, cohort_arguments, late_sample, nextflow, sheet_without
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one run stay together and in their order where others run beside them (pytest -n 2 --dist loadgroup)."""
+    """Mark what looks at the run of `first`: setup/tests.sh works on it beside the other tests, and it is made once."""
     for item in items:
         if "first" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("first"))
+            item.add_marker(pytest.mark.first_run)
 
 
 @pytest.fixture(scope="session")
