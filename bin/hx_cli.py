@@ -2,10 +2,13 @@
 """What every command line of HistoGEx shares: exit codes, errors that list all faults at once, logging."""
 
 import argparse
+import errno
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -70,6 +73,12 @@ def command(main: Callable[[list[str] | None], None]) -> Callable[[list[str] | N
             return EXIT_DATA
         except TemporaryFailure as error:
             print(f"temporary failure: {error}", file=sys.stderr)
+            return EXIT_TEMPORARY
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            places = f"{Path.cwd()} or {os.environ.get('TMPDIR', '/tmp')}"  # pandas and pyarrow do not name the file
+            print(f"temporary failure: {error}: make room in {places}, then -resume", file=sys.stderr)
             return EXIT_TEMPORARY
         return EXIT_OK
 

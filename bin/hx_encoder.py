@@ -40,6 +40,8 @@ FOREIGN = {
     b"PK\x03\x04": "a zip file (of Keras or PyTorch)",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file (of Keras)",
 }
+# A model may ask for any amount of memory; encoders of the field take 224 to 1,024 px and give up to 4,096 features.
+MAX_INPUT_PX, MAX_WIDTH, MAX_BYTES = 4096, 1 << 16, (1 << 31) - 1  # the last is protobuf's own limit
 OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate|ALLOC_FAILED|bad allocation|bad_alloc", re.I)
 
 
@@ -133,6 +135,8 @@ class Encoder:
             or isinstance(shape[0], int)
         ):
             faults.add(f"{self.path}: input {inputs[0].name} is {inputs[0].type} {shape}: {CONTRACT} is needed")
+        if sides and max(sides) > MAX_INPUT_PX:
+            faults.add(f"{self.path}: input of {max(sides)} px: at most {MAX_INPUT_PX} are taken")
         if outputs and outputs[0].type != "tensor(float)":
             faults.add(f"{self.path}: output {outputs[0].name} is {outputs[0].type}: {CONTRACT} is needed")
         return sides[0] if sides else 0
@@ -142,6 +146,8 @@ class Encoder:
         found = self._run(np.zeros((self._batch, self.px, self.px, 3), np.uint8))
         if found.ndim != 2 or len(found) != self._batch or not found.shape[1]:
             raise DataError(f"{self.path}: {self._batch} patches give an output {found.shape}: {CONTRACT} is needed")
+        if found.shape[1] > MAX_WIDTH:
+            raise DataError(f"{self.path}: {found.shape[1]} features: at most {MAX_WIDTH} are taken")
         if told_width and told_width != str(found.shape[1]):
             raise DataError(f"{self.path}: {found.shape[1]} features, its metadata say {told_width}: make it anew")
         return found.shape[1]
@@ -220,6 +226,8 @@ def open_encoders(files: list[EncoderFile], device: str = "cpu", micro_batch: in
 def _session(path: Path, device: str) -> ort.InferenceSession:
     if not path.is_file():
         raise DataError(f"{path}: no such encoder: make it with prepare_encoder.py")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: {path.stat().st_size} bytes: an ONNX file holds at most {MAX_BYTES}")
     with open(path, "rb") as handle:
         head = handle.read(8)
     foreign = next((name for start, name in FOREIGN.items() if head.startswith(start)), None)

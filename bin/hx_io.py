@@ -66,14 +66,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     The separator is the one of tab, comma and semicolon that the header holds most of. Tab-separated files are read
     without quoting (GTEx notes hold unbalanced quotes); the others with it. Comment lines before the header (dbGaP) and
-    blank rows at the end are dropped. Index: the row's number in the file less 2 (0, 1, ... without comments), as long
-    as no cell holds a line end.
+    blank rows at the end are dropped, and so is the apostrophe that write_tsv sets before a formula. Index: the row's
+    number in the file less 2 (0, 1, ... without comments), as long as no cell holds a line end.
 
     Raises:
         DataError: the file is empty, a row has more or fewer cells than the header, is blank between others, or a quote
             is not closed; all rows at once.
     """
-    lines = read_text(path).split("\n")
+    text = read_text(path)
+    lines = text.split("\n")
     skipped = 0
     if _COMMENT.match(lines[0]):
         while skipped < len(lines) - 1 and (_COMMENT.match(lines[skipped]) or not lines[skipped].strip()):
@@ -107,7 +108,14 @@ def read_table(path: str | Path) -> pd.DataFrame:
         faults.append(f"{path}, row {start}: {error}: check the quotes")
     if faults:
         raise DataError(*faults)
+    if "'" in text:
+        rows = [[_ESCAPED.sub("", cell) for cell in cells] for cells in rows]
     return pd.DataFrame(rows, columns=columns, dtype=str, index=pd.RangeIndex(skipped, skipped + len(rows)))
+
+
+# What a spreadsheet would take for a formula: text that begins as one and is no number. A dash alone is harmless.
+_FORMULA = re.compile(r"\A(?!\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*\Z)(?!\s*[+-]inf\Z)(?=\s*[=+@-].)")
+_ESCAPED = re.compile(r"\A'(?=\s*[=+@-].)")
 
 
 def read_names(path: str | Path) -> set[str]:
@@ -141,11 +149,14 @@ def write_parquet(table: "pa.Table", path: str | Path) -> None:
 def write_tsv(table: pd.DataFrame, path: str | Path) -> None:
     """Write a tidy TSV that `read_table` reads back: floats with 10 significant digits, missing cells empty, no index.
 
-    Cells are not quoted; tabs and line ends within one become blanks.
+    Cells are not quoted; tabs and line ends within one become blanks. Text that a spreadsheet would run as a formula
+    (a gene or term may be called =HYPERLINK(...)) is led by an apostrophe, as spreadsheets mark text (OWASP, CSV
+    injection).
     """
     text = table.select_dtypes(["object", "string"])
     with pd.option_context("future.no_silent_downcasting", True):
-        table = table.assign(**{name: text[name].replace(r"[\t\r\n]+", " ", regex=True) for name in text})
+        clean = {name: text[name].replace(r"[\t\r\n]+", " ", regex=True) for name in text}
+    table = table.assign(**{name: column.replace(_FORMULA, "'", regex=True) for name, column in clean.items()})
     with atomic(path) as temporary:
         table.to_csv(
             temporary, sep="\t", index=False, float_format="%.10g", lineterminator="\n", quoting=csv.QUOTE_NONE

@@ -25,6 +25,10 @@ LEVEL_CACHE_BYTES = 32 << 20  # those of a level that is read as a whole, at lea
 BLOCK_PIXELS = 1 << 22  # read at a time from a level that is read as a whole
 MAX_TILE = 4096  # larger "tiles", whole pictures, are read in pieces
 MIN_SIDE = 20  # level-0 pixels: the smallest patch has 16
+# Headers may lie. The largest slides have some 400,000 px a side; a tile is decoded whole, four bytes a pixel, but for
+# the pictures of Hamamatsu's formats.
+MAX_SIDE = 1 << 20
+MAX_TILE_PIXELS = 1 << 26
 MAX_BAD_TILES = 1000  # each costs opening the file anew; a file with more of them is cut short, not scratched
 
 
@@ -43,7 +47,7 @@ class SlideFile:
         replaced_tiles: (level, column, row) of unreadable tiles of lower levels, made from finer ones.
 
     Raises:
-        SlideError: the file is missing, empty, damaged, too small or of no format that OpenSlide reads.
+        SlideError: the file is missing, empty, damaged, too small, too large or of no format that OpenSlide reads.
     """
 
     def __init__(self, path: str | Path):
@@ -62,6 +66,14 @@ class SlideFile:
         if min(self.width, self.height) < MIN_SIDE:
             self.close()
             raise SlideError(f"{self.path.name}: {self.width} x {self.height} px: too small for a slide")
+        if max(self.width, self.height) > MAX_SIDE:
+            self.close()
+            raise SlideError(f"{self.path.name}: {self.width} x {self.height} px: larger than any slide")
+        for level in range(len(self.dimensions)):
+            width, height = self.tile_size(level)
+            if width * height > MAX_TILE_PIXELS and self.vendor != "hamamatsu":
+                self.close()
+                raise SlideError(f"{self.path.name}: tiles of {width} x {height} px: save it with tiles of up to 4096")
 
     def __enter__(self) -> Self:
         return self
