@@ -38,7 +38,7 @@ from hx_join import dropped_table
 from hx_maps import COLUMNS, Maps, feature_values, gene_values, read_slides
 from hx_mqc import escape, section, write_sections
 from hx_patch_pcs import patch_picture, patch_table
-from hx_picture import jpeg, write_png
+from hx_picture import webp, write_png
 from hx_predict_model import Model, read_model
 from hx_rows import read_slides as read_rows
 from hx_rows import table_with
@@ -49,6 +49,7 @@ from hx_tree_picture import tree_picture
 STAGE = "draw_features"
 GENES = 2  # mapped where none is named
 CARDS = 3  # features of a tissue whose card is in the report
+CARD_PX = 1200  # width of a card there
 KINDS = {
     "descriptions": ["setting", "encoder", "feature", "sentence", "term", "rho"],
     "description_points": ["setting", "feature", "scale", "term_value", "value"],
@@ -212,11 +213,11 @@ def cards_section(prefix: str, cards: list[tuple[Words, np.ndarray]]) -> dict:
     tissue, size = prefix.rsplit(".", 1)
     pictures = []
     for words, picture in cards:
-        scale = min(1.0, 1400 / picture.shape[1])
+        scale = min(1.0, CARD_PX / picture.shape[1])
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-        data = base64.b64encode(jpeg(small)).decode()
+        data = base64.b64encode(webp(small)).decode()
         alt = escape(f"{words.title}: {words.sentence}")
-        pictures.append(f'<p><img src="data:image/jpeg;base64,{data}" alt="{alt}" style="max-width:100%"></p>')
+        pictures.append(f'<p><img src="data:image/webp;base64,{data}" alt="{alt}" style="max-width:100%"></p>')
     return section(
         f"feature_cards_{tissue}",
         f"Features of {escape(tissue)}, {escape(size)}",

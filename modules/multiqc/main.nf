@@ -22,6 +22,12 @@ process MULTIQC {
         --config ${config} \\
         --filename multiqc_report.html \\
         .
+    # A third of the page is a second copy of all its text, for summaries by language models, which are switched off.
+    sed -E \\
+        -e 's/^(aiReportMetadataBase64 = )"[^"]*"/\\1"e30="/' \\
+        -e 's/^(aiPseudonymMap = JSON.parse\\(atob\\()"[^"]*"/\\1"e30="/' \\
+        multiqc_report.html > trimmed.html
+    mv trimmed.html multiqc_report.html
 
     hx_versions.py --process '${task.process}' multiqc > versions.yml
     """

@@ -83,5 +83,7 @@ def test_one_line_for_one_tissue_and_size(cohort, tiny_encoder, tmp_path):
     for stage in ("associate", "compare_associations", "combine_scales"):
         assert f"{stage} was skipped (not named by --only shared_variance)" in page
     assert "QQ plot of p values" not in page
+    # The copy of the page's text for language models is taken out.
+    assert 'aiReportMetadataBase64 = "e30="' in page and 'aiPseudonymMap = JSON.parse(atob("e30="))' in page
     kept = json.loads((run.outdir / "pipeline_info" / "params.json").read_text())
     assert kept["only"] == "shared_variance" and "skip" not in kept

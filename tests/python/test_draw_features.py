@@ -104,7 +104,7 @@ def test_galleries_maps_and_files(cohort, drawn):
         mean = read_summary(cohort / "summaries" / f"{row.sample}.summary.h5", "64")[1]["raw"].statistics["mean"]
         assert row.mean == pytest.approx(mean[int(row.name[4:])], rel=1e-6)
     section = json.loads((tmp_path / "multiqc" / "feature_cards_Lung_mqc.json").read_text())
-    assert section["parent_id"] == "feature_cards" and section["data"].count("data:image/jpeg;base64,") == 3
+    assert section["parent_id"] == "feature_cards" and section["data"].count("data:image/webp;base64,") == 3
     assert losses(tmp_path) == []
 
 
