@@ -151,6 +151,7 @@ def _sources(rows: pd.DataFrame) -> dict:
             "donor_overlap": named("Overlap", "Declared in the file: none, partial or full", {}),
             "shared_donors": named("Donors shared", "As declared", PEOPLE),
             "rows": named("Rows", "Associations read", COUNT),
+            "unusable": named("Not usable", "Rows without a position, a standard error or an effect", COUNT),
             "traits": named("Traits", "Traits in it", COUNT),
             "reason": named("Why", "Why it was refused", {}),
         },

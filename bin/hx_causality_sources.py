@@ -43,8 +43,9 @@ _NAMES = {
 }
 _OPTIONAL = ("eaf", "n", "p")
 _PLACED = re.compile(r"(?:chr)?(\w+)[_:](\d+)[_:]([ACGT]+)[_:]([ACGT]+)(?:_b\d+)?")
-# Columns that only files of the GTEx portal have together.
-_GTEX_COLUMNS = ({"variant_id", "slope", "slope_se"}, {"variant_id", "tss_distance"}, {"ma_samples", "ma_count"})
+# FastQTL writes these columns for anyone; with ids that carry their build (chr1_5_C_T_b38) they are the portal's.
+_FASTQTL_COLUMNS = ({"variant_id", "slope", "slope_se"}, {"variant_id", "tss_distance"})
+_GTEX_VARIANT = re.compile(r"(?:chr)?\w+_\d+_[ACGT]+_[ACGT]+_b3[78]")
 _GTEX_DONOR = re.compile(r"GTEX[-.]")
 
 
@@ -52,6 +53,7 @@ class Source(NamedTuple):
     """A summary file. overlap: one of OVERLAPS, '' where not declared. shared: donors in common, NaN where not told.
 
     rows: trait, variant, chrom, pos, effect_allele, other_allele, beta, se, eaf, n, p; empty where it is refused.
+    unusable: rows of the file without a position, a standard error or an effect other than 0, or given twice.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Source(NamedTuple):
     shared: float
     build: str
     rows: pd.DataFrame
+    unusable: int = 0
 
 
 EMPTY = pd.DataFrame(columns=list(_NAMES))
@@ -90,7 +93,7 @@ def read_source(path: Path, donors: Iterable[str]) -> Source:
     if reason:
         return _refused(path, reason)
     shared = 0.0 if declared[1] == NONE else float(declared[2]) if declared[2] else math.nan
-    return Source(path.name, USED, "", declared[1], shared, build, rows)
+    return Source(path.name, USED, "", declared[1], shared, build, rows, len(table) - len(rows))
 
 
 def _refused(path: Path, reason: str) -> Source:
@@ -110,9 +113,12 @@ def header_of(text: str) -> dict[str, str]:
 
 
 def _is_gtex(path: Path, table: pd.DataFrame, said: dict[str, str]) -> bool:
-    """Whether the file's name, its source line or its columns are those of GTEx."""
-    named = any("gtex" in text.lower() for text in (path.name, said.get("source", "")))
-    return named or any(columns <= set(table.columns) for columns in _GTEX_COLUMNS)
+    """Whether the file's name, its source line or its columns and variant ids are those of GTEx."""
+    if any("gtex" in text.lower() for text in (path.name, said.get("source", ""))):
+        return True
+    if not any(columns <= set(table.columns) for columns in _FASTQTL_COLUMNS):
+        return False
+    return bool(len(table)) and bool(table["variant_id"].astype(str).str.fullmatch(_GTEX_VARIANT).all())
 
 
 def _typed(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -83,7 +83,7 @@ def source_row(source: Source) -> dict[str, object]:
     """Row of a summary file, used or refused."""
     told = {"source": source.name, "status": source.status, "reason": source.reason, "build": source.build}
     told |= {"donor_overlap": source.overlap, "shared_donors": source.shared}
-    return told | {"rows": len(source.rows), "traits": source.rows["trait"].nunique()}
+    return told | {"rows": len(source.rows), "unusable": source.unusable, "traits": source.rows["trait"].nunique()}
 
 
 def instrument_rows(setting: str, side: Side, variants: pd.DataFrame | None) -> list[dict[str, object]]:

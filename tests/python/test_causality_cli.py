@@ -337,6 +337,8 @@ def test_a_summary_file_that_cannot_be_used(cohort, summary, header, change, rea
 
 def test_gtex_is_not_independent_of_gtex(tmp_path, summary):
     gtex = summary.rename(columns={"trait": "gene_id", "variant": "variant_id", "beta": "slope", "se": "slope_se"})
+    fastqtl = written(tmp_path / "other.tsv", gtex, "donor_overlap: none")
+    gtex["variant_id"] = [f"chr1_{place}_C_T_b38" for place in range(len(gtex))]
     files = {
         "columns.tsv": written(tmp_path / "columns.tsv", gtex, "donor_overlap: none"),
         "named": written(tmp_path / "GTEx_v8.egenes.tsv", summary, "donor_overlap: none"),
@@ -347,6 +349,8 @@ def test_gtex_is_not_independent_of_gtex(tmp_path, summary):
         found = read_source(path, ["GTEX-1117F", "GTEX-111CU"])
         assert found.status == REFUSED and "not independent" in found.reason, path
         assert found.rows.empty
+    # What FastQTL wrote for another study has the same columns but not the ids.
+    assert read_source(fastqtl, ["GTEX-1117F"]).status == USED
     # For another cohort it is a study like any other, and declared as overlapping it is said to.
     assert read_source(files["columns.tsv"], ["TCGA-01"]).status == USED
     overlapping = written(tmp_path / "GTEx_own.tsv", summary, "donor_overlap: full")
@@ -367,6 +371,9 @@ def test_names_and_headers_of_summary_files(tmp_path, summary):
     assert found.rows["effect_allele"].tolist() == ["T", "G", "C"] and found.rows["pos"].tolist() == [5, 6, 7]
     assert found.rows["chrom"].tolist() == ["1", "1", "2"] and (found.rows["p"] < 1e-10).all()
     assert [len(of_trait(found, [name])) for name in ("ENSG00000000001.9", "ENSG00000000001", "G0")] == [3, 3, 0]
+    weak = pd.concat([placed, placed.iloc[:1].assign(beta=0.0), placed.iloc[:1].assign(se="")])
+    found = read_source(written(tmp_path / "weak.tsv", weak, "donor_overlap: none"), [])
+    assert (len(found.rows), found.unusable) == (3, 2)
     (tmp_path / "binary").write_bytes(b"\xff\x00\xfe")
     assert read_source(tmp_path / "binary", []).status == REFUSED
 
