@@ -23,7 +23,7 @@ ESTIMATES = [
 ]
 ASSUMPTIONS = ["setting", "direction", *_ENDS, "source", "instruments", "assumption", "state", "told"]
 INSTRUMENTS = ["setting", "direction", *_ENDS, "source", "instrument", "variant", "chrom", "pos", "folds", "f"]
-SOURCES = ["source", "status", "reason", "donor_overlap", "shared_donors", "build", "rows", "traits"]
+SOURCES = ["source", "status", "reason", "donor_overlap", "shared_donors", "build", "rows", "unusable", "traits"]
 OK, UNKNOWN_NAME, NOT_TESTED = "OK", "UNKNOWN_NAME", "NOT_TESTED"
 
 
