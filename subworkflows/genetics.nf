@@ -68,7 +68,8 @@ workflow GENETICS {
         unlessSkipped(
             'test_causality',
             ch_primary.map { meta, image, genes, design, _table -> [meta, image, genes, design] }
-                .join(found.filter { meta, _path -> meta.size == size })
+                // Pairs that the user names take the place of those found, and may be of annotations.
+                .join(opts.causality_pairs ? ch_primary.map { item -> [item[0], []] } : found.filter { meta, _path -> meta.size == size })
                 .join(opts.causality_pairs ? labels.filter { meta, _path -> meta.size == size } : channel.empty(), remainder: true)
                 .filter { item -> item[1] }
                 .map { meta, image, genes, design, pairs, values -> [meta, image, genes, design, pairs, values ?: []] },

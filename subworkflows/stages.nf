@@ -2,7 +2,7 @@
 
 // A line a stage, in the order of the flow, with the stages that it reads. A stage is the process of its name in
 // capitals. ADJUST_CONFOUNDERS is not among them: its design feeds all of them, so it always runs.
-def stageNeeds() {
+def stageNeeds(opts) {
     return [
         shared_variance     : [],
         associate           : [],
@@ -15,7 +15,7 @@ def stageNeeds() {
         describe_features   : [],
         associate_annotations: [],
         map_qtl             : [],
-        test_causality      : ['associate'],
+        test_causality      : opts.causality_pairs ? [] : ['associate'],
     ]
 }
 
@@ -29,8 +29,8 @@ def stageLacks(opts) {
 }
 
 // A stage and what it needs, directly or through another.
-def withNeeds(stage) {
-    return ([stage] + stageNeeds()[stage].collectMany { need -> withNeeds(need) }).unique()
+def withNeeds(stage, opts) {
+    return ([stage] + stageNeeds(opts)[stage].collectMany { need -> withNeeds(need, opts) }).unique()
 }
 
 def stageList(text) {
@@ -40,9 +40,9 @@ def stageList(text) {
 // {stage: why it is left out}; stages that run are not in it.
 def skippedStages(opts) {
     def skip = stageList(opts.skip)
-    def asked = stageList(opts.only).collectMany { stage -> withNeeds(stage) }
-    def why = stageNeeds().keySet().collectEntries { stage ->
-        def lacking = withNeeds(stage).findAll { need -> need in skip }
+    def asked = stageList(opts.only).collectMany { stage -> withNeeds(stage, opts) }
+    def why = stageNeeds(opts).keySet().collectEntries { stage ->
+        def lacking = withNeeds(stage, opts).findAll { need -> need in skip }
         [stage, stage in skip ? 'named by --skip'
             : stageLacks(opts)[stage] ? "no ${stageLacks(opts)[stage]} is given".toString()
             : asked && !(stage in asked) ? "not named by --only ${stageList(opts.only).join(',')}".toString()
@@ -60,7 +60,7 @@ def stageQueues(opts) {
 
 // What is wrong with --only and --skip.
 def stageFaults(opts) {
-    def known = stageNeeds().keySet()
+    def known = stageNeeds(opts).keySet()
     def faults = ['only', 'skip'].collectMany { option ->
         stageList(opts[option]).findAll { stage -> !(stage in known) }.collect { stage ->
             "--${option}: '${stage}' is no stage to choose: use ${known.join(', ')} (adjust_confounders always runs)".toString()
@@ -69,7 +69,7 @@ def stageFaults(opts) {
     if (faults) { return faults }
     def skip = stageList(opts.skip)
     faults = stageList(opts.only).collectMany { stage ->
-        def lacking = withNeeds(stage).findAll { need -> need in skip }
+        def lacking = withNeeds(stage, opts).findAll { need -> need in skip }
         stage in lacking ? ["--only and --skip both name ${stage}".toString()]
             : lacking ? ["--only ${stage} needs ${lacking.join(' and ')}, which --skip names".toString()]
             : stageLacks(opts)[stage] ? ["--only ${stage} needs ${stageLacks(opts)[stage]}".toString()]

@@ -47,6 +47,16 @@ def test_what_a_wanted_stage_needs_runs_too(tmp_path):
     assert "is left out" not in run.text
 
 
+def test_pairs_that_the_user_names_need_no_associations(tmp_path):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("gene\tfeature\nENSG00000000001\t256_tiny_0001\n")
+    run = nextflow(
+        tmp_path, "results", "-profile", "test", "-stub", "--only", "test_causality", "--causality_pairs", str(pairs)
+    )
+    assert run.code == 0, run.text
+    assert processes(run.ran()) & STATISTICS == {"ADJUST_CONFOUNDERS", "TEST_CAUSALITY"}
+
+
 def test_what_needs_a_skipped_stage_is_left_out_with_it(tmp_path):
     run = nextflow(tmp_path, "results", "-profile", "test", "-stub", "--skip", "associate")
     assert run.code == 0, run.text

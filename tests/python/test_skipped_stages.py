@@ -202,8 +202,8 @@ def test_headline_is_adjusted_where_the_tissue_was():
 def test_the_table_of_stages_is_the_only_one():
     """Each stage of subworkflows/stages.nf is a process that the flow may leave out; --help and the report know it."""
     text = (ROOT / "subworkflows" / "stages.nf").read_text()
-    block = re.search(r"def stageNeeds\(\) \{\n    return \[\n(.*?)\n    \]", text, re.S)[1]
-    needs = {name: re.findall(r"'(\w+)'", rest) for name, rest in re.findall(r"^ +(\w+) *: \[(.*)\],$", block, re.M)}
+    block = re.search(r"def stageNeeds\(opts\) \{\n    return \[\n(.*?)\n    \]", text, re.S)[1]
+    needs = {name: re.findall(r"'(\w+)'", rest) for name, rest in re.findall(r"^ +(\w+) *: (.*\[.*\]),$", block, re.M)}
     assert len(needs) == len(block.splitlines()) and {name for of in needs.values() for name in of} <= set(needs)
     usage = (ROOT / "docs" / "usage.md").read_text()
     calls = "".join((ROOT / "subworkflows" / f"{name}.nf").read_text() for name in ("explain", "genetics"))
