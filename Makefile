@@ -26,8 +26,11 @@ nf-test: setup ## the module suites (needs nf-test on PATH)
 lint: setup ## ruff over all Python
 	@.venv/bin/ruff check bin tests benchmarks setup
 
-images: ## build the container images
+images: ## build the container images (but for GPUs: containers/build.sh deep-cuda encode-cuda)
 	@bash containers/build.sh
+
+release: ## build all images, push them to REGISTRY, write their digests to conf/containers.config
+	@bash containers/release.sh
 
 lock: .venv/ready ## compile the lock files from pyproject.toml
 	$(COMPILE) pyproject.toml $(GROUPS:%=--group %) -o requirements.lock
@@ -36,4 +39,4 @@ lock: .venv/ready ## compile the lock files from pyproject.toml
 parameters: setup ## write docs/parameters.md from nextflow_schema.json
 	@.venv/bin/python setup/parameters_doc.py
 
-.PHONY: help setup demo test test-slow nf-test lint images lock parameters
+.PHONY: help setup demo test test-slow nf-test lint images release lock parameters

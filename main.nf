@@ -2,6 +2,7 @@
 // Parameters become channels here, five subworkflows do the work; each process wraps one command line of bin/.
 
 include { helpText; paramsJson; validatedParams } from './subworkflows/params.nf'
+include { checkTools } from './subworkflows/checks.nf'
 include { skippedStages } from './subworkflows/stages.nf'
 include { estimateText } from './subworkflows/estimate.nf'
 include { COHORT       } from './subworkflows/cohort.nf'
@@ -27,6 +28,7 @@ workflow {
         println(estimateText(opts))
         System.exit(0)
     }
+    checkTools()
     file("${opts.outdir}/pipeline_info/params.json").with { path ->
         path.parent.mkdirs()
         path.text = paramsJson(opts)
@@ -46,6 +48,8 @@ workflow {
         ch_encoders = channel.empty()
         ch_tables = GENOTYPES.out.tables
         ch_sheets = channel.empty()
+        ch_tissues = channel.empty()
+        ch_galleries = channel.empty()
         ch_pictures = channel.empty()
         ch_losses = COHORT.out.losses.mix(GENOTYPES.out.losses)
         ch_versions = COHORT.out.versions.mix(GENOTYPES.out.versions)
@@ -58,6 +62,7 @@ workflow {
             ch_encoders = SLIDES.out.encoders
             ch_tables = SLIDES.out.classifier
             ch_sheets = SLIDES.out.sheets
+            ch_tissues = SLIDES.out.figures
             ch_losses = ch_losses.mix(SLIDES.out.losses)
             ch_versions = ch_versions.mix(SLIDES.out.versions)
         }
@@ -76,6 +81,7 @@ workflow {
             ch_tables = ch_tables.mix(DESCRIBE.out.tables)
             ch_sheets = ch_sheets.mix(DESCRIBE.out.sections)
             ch_pictures = DESCRIBE.out.pictures
+            ch_galleries = DESCRIBE.out.galleries
             ch_losses = ch_losses.mix(DESCRIBE.out.losses)
             ch_versions = ch_versions.mix(DESCRIBE.out.versions)
         }
@@ -88,6 +94,8 @@ workflow {
             ch_sheets,
             EXPLAIN.out.explored,
             ch_pictures,
+            ch_galleries,
+            ch_tissues,
             FEATURES.out.features,
             FEATURES.out.expression,
             COHORT.out.truth,

@@ -15,11 +15,13 @@ import pandas as pd
 
 from hx_cli import DataError, command, log, parser, primary_setting, skipped_stage
 from hx_disclosure import FEW, INTERNAL, Disclosure, add_arguments, read_pseudonyms
-from hx_explorer_data import FORMAT, pack, write_data
+from hx_explorer_data import FORMAT, pack, pack_pairs, write_data
 from hx_explorer_files import Files
 from hx_explorer_index import KINDS, gathered, lacking, pictures_of, settings
 from hx_explorer_points import read_values, setting_points
 from hx_explorer_tables import P_COLUMNS, read_prefix, setting_tables
+from hx_explorer_traits import P_COLUMNS as TRAIT_P
+from hx_explorer_traits import read_traits, trait_tables
 from hx_io import atomic, read_names, read_table
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "explorer"
@@ -38,17 +40,21 @@ def copy_page(assets: Path, outdir: Path) -> None:
             shutil.copyfile(path, temporary)
 
 
-def write_setting(files: Files, row: pd.Series, tables: dict[str, pd.DataFrame], points: dict | None, to: Path) -> dict:
-    """Data files of a setting: .tables, .pairs where there are any, .points likewise. What of these there is."""
-    name = row["setting"]
-    packed = {kind: pack(table, P_COLUMNS[kind]) for kind, table in tables.items()}
-    pairs = packed.pop("pairs")
+def write_setting(
+    name: str, tables: dict[str, pd.DataFrame], traits: dict[str, pd.DataFrame], points: dict | None, to: Path
+) -> dict:
+    """Data files of a setting: .tables, and .pairs, .traits and .points where there are any. What of these there is."""
+    pairs = tables["pairs"]
+    packed = {kind: pack(table, P_COLUMNS[kind]) for kind, table in tables.items() if kind != "pairs"}
     write_data(f"{name}.tables", packed, to)
-    if len(tables["pairs"]):
-        write_data(f"{name}.pairs", pairs, to)
+    if len(pairs):
+        sides = len(tables["genes"]), len(tables["features"])
+        write_data(f"{name}.pairs", pack_pairs(pairs, *sides, P_COLUMNS["pairs"]), to)
+    if traits:
+        write_data(f"{name}.traits", {kind: pack(table, TRAIT_P[kind]) for kind, table in traits.items()}, to)
     if points is not None:
         write_data(f"{name}.points", points, to)
-    return {"tables": True, "pairs": bool(len(tables["pairs"])), "points": points is not None}
+    return {"tables": True, "pairs": bool(len(pairs)), "traits": bool(traits), "points": points is not None}
 
 
 def disclosure_of(args: argparse.Namespace, files: Files) -> Disclosure:
@@ -84,7 +90,7 @@ def build(args: argparse.Namespace, files: Files, disclosure: Disclosure) -> int
     for (tissue, size), group in rows.groupby(["tissue_id", "size"], sort=False):
         prefix = f"{tissue}.{size}"
         lacking(files, prefix, skipped)
-        found, read = read_prefix(files, prefix), None
+        found, traits, read = read_prefix(files, prefix), read_traits(files, prefix), None
         if args.features and args.expression and found.pairs is not None:
             read = read_values(files, (args.features, args.expression), prefix, bool(group["adjusted_for"].any()))
         model = models[(models["tissue_id"] == tissue) & (models["size"] == size)]
@@ -92,8 +98,11 @@ def build(args: argparse.Namespace, files: Files, disclosure: Disclosure) -> int
         for _, row in group[group["browsed"] == "yes"].iterrows():
             tables = setting_tables(found, prefix, row["setting"], files)
             points = read and setting_points(read, tables, row, model, disclosure.shareable, files)
-            parts[row["setting"]] = write_setting(files, row, tables, points, data)
-            pictures[row["setting"]] = pictures_of(tables["described"], names, prefix, disclosure.shareable)
+            shown = trait_tables(traits, row["setting"], disclosure.shareable)
+            parts[row["setting"]] = write_setting(row["setting"], tables, shown, points, data)
+            pictures[row["setting"]] = pictures_of(
+                tables["described"], names, prefix, disclosure.shareable, files.by_name
+            )
     index = {
         "format": FORMAT,
         "settings": pack(rows),

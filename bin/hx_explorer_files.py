@@ -19,6 +19,13 @@ PUBLISHED = {
     "confounder_ledger.tsv": ("confounders", "variance by confounder"),
     "shared_variance.tsv": ("shared_variance", "shared variance"),
     "descriptions.tsv": ("description", "what features track"),
+    "qtl_summary.tsv": ("qtl", "variants behind features"),
+    "qtl_leads.tsv": ("qtl", "the strongest variants"),
+    "causality_pairs.tsv": ("causality", "what acts on what"),
+    "causality_estimates.tsv": ("causality", "effects by instruments"),
+    "annotation_summary.tsv": ("annotations", "labels and image features"),
+    "annotation_prediction.tsv": ("annotations", "labels predicted"),
+    "annotation_features.parquet": ("annotations", "features that go with labels"),
 }
 
 
@@ -37,17 +44,30 @@ class Files:
         if (of, text) not in self.notes:
             self.notes.append((of, text))
 
-    def read(self, of: str, kind: str, columns: Sequence[str], more: Sequence[str] | None = ()) -> pd.DataFrame | None:
+    def read(
+        self,
+        of: str,
+        kind: str,
+        columns: Sequence[str],
+        more: Sequence[str] | None = (),
+        may_be_empty: bool = False,
+    ) -> pd.DataFrame | None:
         """Columns of <of>.<kind>; None where it is not there, holds no row or is not of this version.
 
         Args:
             kind: with its suffix, `associations.parquet` say.
             columns: that it must have. more: that are read where there are any; None for all.
+            may_be_empty: no row is a result, which needs no note.
         """
         name = f"{of}.{kind}"
         if name not in self.by_name:
             return None
-        return read_or_say(self.by_name[name], name, columns, lambda text: self.note(of, text), more)
+
+        def say(text: str) -> None:
+            if not (may_be_empty and text == f"{name} has no row"):
+                self.note(of, text)
+
+        return read_or_say(self.by_name[name], name, columns, say, more)
 
     def links(self, prefix: str) -> list[tuple[str, str]]:
         """(what, address from explorer/) of the published tables of a prefix."""

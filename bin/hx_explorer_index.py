@@ -2,7 +2,7 @@
 """The explorer's list of settings: which there are, which can be browsed, and where pictures and tables of each lie."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import pandas as pd
 
@@ -23,7 +23,13 @@ SHOWN = [  # of a setting, where the tables have it
     *("correction", "alpha", "control_hits", "control_genes_found", "shared", "shared_low", "shared_high", "shared_p"),
     *("predicted", "control_predicted", "predicted_gain"),
 ]
-PICTURES = ("patches", "slides", "sizes", "mosaic", "scatter")
+PICTURES = {  # of a gallery, and the table behind each; these tables name slides
+    "patches": "gallery_patches",
+    "slides": "gallery_slides",
+    "sizes": "gallery_patches",
+    "mosaic": "gallery_slides",
+    "scatter": "description_points",
+}
 
 
 def gathered(files: Files) -> dict[str, pd.DataFrame]:
@@ -65,14 +71,15 @@ def settings(tables: Mapping[str, pd.DataFrame], primary: str) -> pd.DataFrame:
 
 
 def pictures_of(
-    described: pd.DataFrame, names: Sequence[str], prefix: str, shareable: bool
+    described: pd.DataFrame, names: Sequence[str], prefix: str, shareable: bool, tables: Container[str] = ()
 ) -> dict[str, list[dict[str, str]]]:
-    """{feature: pictures of it in the order to look at them}: galleries first, then maps; each src, what, of.
+    """{feature: pictures of it in the order to look at them}: galleries first, then maps; each src, what, of, data.
 
     The names of maps are those of slides: a run to be shared has none.
 
     described: rows of descriptions.tsv, whose order is the number in a gallery's name. names: of the files below
     description/, <prefix>/galleries/<number>.<feature>.<what>.png and <prefix>/maps/<sample>.<number>.<name>.png.
+    tables: names of the run's tables.
     """
     features = list(described["feature"].astype(str)) if len(described) else []
     found: dict[str, list[tuple]] = {}
@@ -84,10 +91,13 @@ def pictures_of(
             continue
         if (gallery and gallery[2] not in PICTURES) or (of_map and shareable):
             continue
-        rank = PICTURES.index(gallery[2]) if gallery else len(PICTURES)
+        rank = list(PICTURES).index(gallery[2]) if gallery else len(PICTURES)
         picture = {"src": f"../description/{name}", "what": gallery[2] if gallery else "map"}
         if of_map:
             picture["of"] = of_map[1]
+        table = f"{prefix}.{PICTURES[gallery[2]] if gallery else 'feature_maps'}.tsv"
+        if table in tables and not shareable:
+            picture["data"] = f"../description/{table}"
         found.setdefault(features[number - 1], []).append((rank, name, picture))
     return {feature: [picture for *_, picture in sorted(rows)] for feature, rows in found.items()}
 

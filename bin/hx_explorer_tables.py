@@ -82,13 +82,15 @@ def pair_rows(tables: Prefix, setting: str, files: Files) -> pd.DataFrame:
 
 
 def feature_rows(tables: Prefix, setting: str, pairs: pd.DataFrame) -> pd.DataFrame:
-    """A row a feature of the stored pairs: its hits, its best gene with r and p, its cluster and description."""
+    """A row a feature of the stored pairs: its hits, its best gene with r, beta and p, its cluster and description."""
     if pairs.empty:
         return pd.DataFrame()
     hit = (pairs["q_tree"].notna() | pairs["q"].notna()).groupby(pairs["feature"].astype(str)).sum()
     best = pairs.drop_duplicates("feature")
     best = best.assign(q=best["q_tree"].fillna(best["q"]))
-    rows = best[["feature", "gene", "r", "nlog10p", "q"]].rename(columns={"gene": "best_gene"})
+    rows = best[["feature", "gene", "r", "beta", "ci_low", "ci_high", "nlog10p", "q"]].rename(
+        columns={"gene": "best_gene"}
+    )
     rows = rows.assign(feature=rows["feature"].astype(str), best_gene=rows["best_gene"].astype(str))
     rows = rows.assign(hits=hit.reindex(rows["feature"]).to_numpy(int), p=10.0 ** -rows["nlog10p"])
     for table, columns in (

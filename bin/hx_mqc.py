@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from hx_disclosure import EVERYTHING, FEW, INTERNAL, SHAREABLE, Disclosure, few
+from hx_findings import counts_of_people
 from hx_io import atomic
 
 MAX_ROWS = 300
@@ -27,6 +28,8 @@ RATIO = {"format": "{:.3f}", "scale": False}
 SMALL_P = {"format": "{:.2e}", "scale": False}
 PLAIN = {"scale": False}
 MARKS = ("people", "of", "only")
+# Between our own text over a section and the sentence that reads its numbers.
+THIS_RUN = "<br><strong>This run:</strong> "
 # Pixels of a picture in a page: no text, though it may look like one.
 PIXELS = re.compile(r"(data:[a-z/]+;base64,[A-Za-z0-9+/=]*)")
 
@@ -47,12 +50,18 @@ def cell(value: object) -> str | int | float | None:
     return None if value is None or value is pd.NA else escape(value)
 
 
-def section(identity: str, name: str, shown: str, wrong: str, plot_type: str, data: object, **more: object) -> dict:
-    """A section: its description says what is shown and what would look wrong (two sentences, our own text)."""
+def section(
+    identity: str, name: str, shown: str, wrong: str, plot_type: str, data: object, finding: str = "", **more: object
+) -> dict:
+    """A section: its description says what is shown and what would look wrong (two sentences, our own text).
+
+    finding: what this run found, one sentence of hx_finding_*, plain text; `disclosed` adds it to the description.
+    """
     return {
         "id": identity,
         "section_name": name,
         "description": f"{shown} {wrong}",
+        "finding": finding,
         "plot_type": plot_type,
         "data": data,
         **more,
@@ -70,6 +79,7 @@ def table(
     row: str,
     names: list[str] | None = None,
     by: Sequence[str] = (),
+    finding: str = "",
 ) -> dict:
     """Table section of the first 300 rows of `frame`.
 
@@ -81,7 +91,7 @@ def table(
         by: of a table whose rows are donors or slides, the columns that a shareable report counts them by.
     """
     if frame.empty:
-        return text(identity, name, shown, wrong, ["No row."])
+        return text(identity, name, shown, wrong, ["No row."], finding=finding)
     rows = frame.iloc[:MAX_ROWS]
     cut = f" The first {len(rows)} of {len(frame)} rows; all are in" if len(frame) > len(rows) else " Rows:"
     keys = pd.Series(range(1, len(rows) + 1) if names is None else names[: len(rows)]).map(escape)
@@ -100,7 +110,7 @@ def table(
         "only_defined_headers": True,
     }
     wrong = f"{wrong}{cut} {published}."
-    content = section(identity, name, shown, wrong, "table", data, pconfig=pconfig, headers=headers)
+    content = section(identity, name, shown, wrong, "table", data, finding, pconfig=pconfig, headers=headers)
     if not by:
         return content
     return content | {
@@ -134,6 +144,7 @@ def lines(
     wrong: str,
     series: dict[str, tuple[np.ndarray, np.ndarray]],
     style: dict[str, dict[str, str]],
+    finding: str = "",
     **pconfig: object,
 ) -> dict:
     """Line plot of named series of (x, y); `style` has color and dash of each.
@@ -142,7 +153,7 @@ def lines(
         ValueError: more than 5,000 points: thin them first.
     """
     if not series:
-        return text(identity, name, shown, wrong, ["No row."])
+        return text(identity, name, shown, wrong, ["No row."], finding=finding)
     points = sum(len(x) for x, _ in series.values())
     if points > MAX_POINTS:
         raise ValueError(f"{points} points in {identity}; at most {MAX_POINTS}")
@@ -157,7 +168,7 @@ def lines(
         "dash_styles": {escape(line): look["dash"] for line, look in style.items()},
         **pconfig,
     }
-    return section(identity, name, shown, wrong, "linegraph", data, pconfig=config)
+    return section(identity, name, shown, wrong, "linegraph", data, finding, pconfig=config)
 
 
 def bars(
@@ -169,6 +180,7 @@ def bars(
     colours: dict[str, str],
     ylab: str,
     people: bool = False,
+    finding: str = "",
 ) -> dict:
     """Stacked bars: a bar a row (index), a part a column with its colour, in the order of the columns.
 
@@ -177,19 +189,26 @@ def bars(
     if people:
         enough = frame.where((frame == 0) | (frame >= FEW), 0)
         left = f"{shown} Parts of fewer than {FEW} are left out."
-        content = bars(identity, name, shown, wrong, frame, colours, ylab)
+        content = bars(identity, name, shown, wrong, frame, colours, ylab, finding=finding)
         return content | {"shareable": lambda _: bars(identity, name, left, wrong, enough, colours, ylab)}
     data = {escape(n): {escape(c): cell(v) for c, v in row.items()} for n, row in frame.to_dict("index").items()}
     parts = {escape(c): {"name": escape(c), "color": colours[c]} for c in frame}
     config = {"id": f"{identity}_plot", "title": f"HistoGEx: {name}", "ylab": ylab, "sort_samples": False}
-    return section(identity, name, shown, wrong, "bargraph", data, pconfig=config, categories=parts)
+    return section(identity, name, shown, wrong, "bargraph", data, finding, pconfig=config, categories=parts)
 
 
 def text(
-    identity: str, name: str, shown: str, wrong: str, paragraphs: list[str], shareable: list[str] | None = None
+    identity: str,
+    name: str,
+    shown: str,
+    wrong: str,
+    paragraphs: list[str],
+    shareable: list[str] | None = None,
+    finding: str = "",
 ) -> dict:
     """Section of plain paragraphs; their text is escaped. shareable: those of a shareable report, where they differ."""
-    content = section(identity, name, shown, wrong, "html", "".join(f"<p>{escape(p)}</p>" for p in paragraphs))
+    told = "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
+    content = section(identity, name, shown, wrong, "html", told, finding)
     return (
         content
         if shareable is None
@@ -199,9 +218,12 @@ def text(
 
 def disclosed(content: dict, disclosure: Disclosure) -> dict:
     """The section as it may be shown; the marks of its makers are taken off."""
+    finding = counts_of_people(content.get("finding", ""), disclosure.shareable)
     if disclosure.shareable and "shareable" in content:
         content = content["shareable"](disclosure)
-    content = {key: value for key, value in content.items() if key != "shareable"}
+    content = {key: value for key, value in content.items() if key not in ("shareable", "finding")}
+    if finding:
+        content |= {"description": f"{content['description']}{THIS_RUN}{escape(finding)}"}
     if "headers" in content:
         content |= _columns(content["headers"], content["data"], disclosure)
     return _without_ids(content, disclosure) if disclosure.shareable else content

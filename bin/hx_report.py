@@ -10,11 +10,6 @@ from hx_join import MIN_DONORS
 from hx_shared import EXPRESSION, HEADLINE
 from hx_sizes import size_value
 
-# Until confounders are adjusted for, a colour can speak of the negative control alone.
-RULE = (
-    "red: the shuffled control has a hit and its hits exceed alpha times the hits; amber: no hit, or no control was "
-    "run; green: otherwise, which says nothing about confounders"
-)
 EXAMPLES = 3
 PEOPLE_KINDS = ("donor", "slide", "rna")  # of losses
 # What tells a setting; n: its donors; tested: whether there was anything to test.
@@ -110,60 +105,6 @@ def with_control(rows: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     for name in sorted(set(by_control) - {"none"}):
         rows = rows.join(by_control[name][["hits", "genes_found"]].add_suffix(f"_{name}"), on="setting")
     return rows
-
-
-def traffic_light(row: pd.Series) -> str:
-    """Status of a verdict row by RULE."""
-    if row["control_hits"] >= 1 and row["control_hits"] > row["alpha"] * row["hits"]:
-        return "red"
-    if not row["hits"] or pd.isna(row["control_hits"]):
-        return "amber"
-    return "green"
-
-
-def shared_of(shared: pd.DataFrame) -> pd.DataFrame:
-    """Index setting: the calibrated share of the expression's variance, its interval and p, beside the control's."""
-    rows = headline(shared).set_index("setting")
-    names = {"adjusted_share": "shared", "ci_low": "shared_low", "ci_high": "shared_high", "p": "shared_p"}
-    control = rows.loc[rows["control"] == "shuffle_donors", ["adjusted_share", "p"]]
-    return real(rows)[[*names]].rename(columns=names).join(control.rename(columns=names).add_prefix("control_"))
-
-
-def predicted_of(summary: pd.DataFrame) -> pd.DataFrame:
-    """Index setting: genes that the image tells beyond the covariates, beside the control's, and their median gain."""
-    rows = summary.set_index("setting")
-    control = rows.loc[rows["control"] == "shuffle_donors", ["genes_found"]].add_prefix("control_")
-    found = real(rows)[["genes_found"]].join(control).assign(predicted_gain=real(rows)["delta_r2_found"])
-    return found.rename(columns=lambda name: name.replace("genes_found", "predicted"))
-
-
-def verdict(chosen: pd.DataFrame, matching: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a tissue: its primary setting, and what the stages that ran say of it, beside its control.
-
-    Args:
-        chosen: rows of primary_settings.
-        tables: association_summary, shared_variance and prediction_summary, of the stages that ran.
-    """
-    rows = chosen.rename(columns={"n": "donors"})
-    rows = rows.merge(matching[["tissue_id", "slides"]], on="tissue_id", how="left")
-    first, last = ["tissue_id", "setting", "primary", "donors", "slides"], ["features", "weights", "adjusted_for"]
-    middle = []
-    if "shared_variance" in tables:
-        shared = shared_of(tables["shared_variance"])
-        rows, middle = rows.join(shared, on="setting"), [*shared]
-    if "association_summary" in tables:
-        summary = tables["association_summary"]
-        found = with_control(real(summary), summary).set_index("setting")
-        hits = ["genes_found", "hits", "genes_with_hit", "lambda_gc"]
-        hits = ["genes", "pairs", *(name for of in hits for name in (of, f"control_{of}")), "detectable_r"]
-        last += ["alpha", "correction"]
-        rows = rows.join(found[[*hits, "alpha", "correction"]], on="setting")
-        rows["status"] = [traffic_light(row) for _, row in rows.iterrows()]
-        first, middle = ["tissue_id", "status", *first[1:]], [*middle, *hits]
-    if "prediction_summary" in tables:
-        predicted = predicted_of(tables["prediction_summary"])
-        rows, middle = rows.join(predicted, on="setting"), [*middle, *predicted]
-    return rows[[*first, *middle, *last]]
 
 
 def flow(matching: pd.DataFrame, status: pd.DataFrame | None, settings: pd.DataFrame) -> pd.DataFrame:

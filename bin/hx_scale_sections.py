@@ -8,8 +8,8 @@ import pandas as pd
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import named
-from hx_shared import HEADLINE
-from hx_variance_sections import SIDES, last_of
+from hx_shared import HEADLINE, last_of
+from hx_variance_sections import SIDES
 
 TABLES = {  # of combine_scales.py: <tissue_id>.<kind>.tsv
     "scales": Kind(["setting", "direction", "scaling", "adjusted", "z", "p_familywise", "largest"]),

@@ -30,6 +30,14 @@ CARDS = [
 ]
 
 
+def comparable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each tissue the rows on the donors that every size has; those on all donors where these are the same."""
+    if not len(rows):
+        return rows
+    equal = set(rows.loc[rows["donors"] == EVERY_SIZE, "tissue_id"])
+    return rows[(rows["donors"] == EVERY_SIZE) | ~rows["tissue_id"].isin(equal)].reset_index(drop=True)
+
+
 @dataclass(frozen=True)
 class Found:
     """What a setting found on some donors.

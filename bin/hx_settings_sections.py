@@ -9,7 +9,7 @@ import pandas as pd
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, bars, cell, escape, section, table
 from hx_sections import COLOURS, named
-from hx_settings import ALL, EVERY_SIZE
+from hx_settings import ALL, comparable
 from hx_sizes import size_value
 
 TABLES = {  # of compare_settings.py: <tissue_id>.<kind>.tsv
@@ -39,14 +39,6 @@ def settings_sections(tables: Mapping[str, pd.DataFrame], chosen: pd.DataFrame) 
     if len(published := tables.get("published_associations", pd.DataFrame())):
         shown.append(_published(published, chosen))
     return shown
-
-
-def comparable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of each tissue the rows on the donors that every size has; those on all donors where these are the same."""
-    if not len(rows):
-        return rows
-    equal = set(rows.loc[rows["donors"] == EVERY_SIZE, "tissue_id"])
-    return rows[(rows["donors"] == EVERY_SIZE) | ~rows["tissue_id"].isin(equal)].reset_index(drop=True)
 
 
 def count_rows(counts: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:

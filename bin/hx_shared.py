@@ -73,6 +73,11 @@ class Rotated:
     replicates: list[Replicate]
 
 
+def last_of(rows: pd.DataFrame) -> str:
+    """yes where anything was adjusted, else no: what `adjusted` of a headline is."""
+    return "yes" if (rows["adjusted"] == "yes").any() else "no"
+
+
 def scaled(of: Standardised, scaling: str) -> Columns:
     """Columns as they are (covariance: the variable ones weigh more) or all of one variance (standardised)."""
     values = of.unit if scaling == "standardised" else of.unit * of.sd

@@ -10,7 +10,7 @@ import pandas as pd
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, bars, escape, lines, section, table
 from hx_sections import COLOURS, named
-from hx_shared import EXPRESSION, HEADLINE, IMAGE
+from hx_shared import EXPRESSION, HEADLINE, IMAGE, last_of
 from hx_sizes import size_value
 
 TABLES = {  # of shared_variance.py: <tissue_id>.<size>.<kind>.tsv
@@ -40,11 +40,6 @@ def variance_sections(tables: Mapping[str, pd.DataFrame], chosen: pd.DataFrame) 
     if len(genes := tables.get("shared_variance_genes", pd.DataFrame())):
         shown += _genes_scatter(genes[genes["setting"].isin(set(chosen["setting"]))])
     return shown
-
-
-def last_of(rows: pd.DataFrame) -> str:
-    """yes where anything was adjusted, else no: what `adjusted` of a headline is."""
-    return "yes" if (rows["adjusted"] == "yes").any() else "no"
 
 
 def headline_rows(rows: pd.DataFrame) -> pd.DataFrame:

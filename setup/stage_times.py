@@ -20,7 +20,7 @@ STAGES = {
     ),
     "genetics": ("PREPARE_GENOTYPES", "MAP_QTL", "TEST_CAUSALITY"),
     "description": ("DESCRIBE_FEATURES", "EXTRACT_MAPPED", "DRAW_FEATURES"),
-    "report": ("SUMMARISE", "BUILD_EXPLORER", "MULTIQC"),
+    "report": ("SUMMARISE", "BUILD_EXPLORER", "DRAW_FIGURES", "MULTIQC"),
 }
 
 

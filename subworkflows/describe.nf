@@ -106,6 +106,9 @@ workflow DESCRIBE {
     pictures = DRAW_FEATURES.out.galleries.mix(DRAW_FEATURES.out.maps).flatMap { meta, paths ->
         [paths].flatten().findAll { path -> path.name.endsWith('.png') }.collect { path -> "${meta.id}/${path.parent.name}/${path.name}".toString() }
     }                                                                                                            // channel: names below description/
+    galleries = DRAW_FEATURES.out.galleries.flatMap { meta, paths ->
+        [paths].flatten().findAll { path -> path.name.endsWith('.slides.png') }.collect { path -> [meta.id, path] }
+    }                                                                                                            // channel: [ <tissue_id>.<size>, path ]
     sections = DRAW_FEATURES.out.sections                                                                        // channel: path(*_mqc.json)
     losses   = ch_losses.mix(DRAW_FEATURES.out.dropped)                                                          // channel: path(*.dropped.tsv)
     versions = ch_versions.mix(DRAW_FEATURES.out.versions)                                                       // channel: path(versions.yml)

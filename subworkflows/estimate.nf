@@ -1,8 +1,13 @@
 // --estimate: what a run will cost, from its inputs and measured costs, before it starts.
 
-include { builtIn; encoderList; sizeNames; wantsRetrained } from './params.nf'
+include { builtIn; declaredSetting; encoderList; sizeNames; wantsRetrained } from './params.nf'
 include { sheetRows } from './cohort.nf'
 include { skippedStages } from './stages.nf'
+
+// Side of a patch in level-0 pixels at the assumed scale.
+def sizeInPixels(size, cost) {
+    return size.endsWith('um') ? Math.round(size.minus('um').toInteger() / cost.mpp) as int : size.toInteger()
+}
 
 // A slide a donor and tissue, and four with defects.
 def simulatedRows(opts) {
@@ -10,13 +15,24 @@ def simulatedRows(opts) {
     return sound + [[tissue: '1']] * 4
 }
 
+// Core seconds of all but slides, encoding and training: what each task costs whatever the cohort, and what it costs for
+// each setting (encoder and aggregation) that it works through, those of the primary setting alone in some.
+def statisticsSeconds(tasks, cost, opts, settings) {
+    def all = [PREDICT_EXPRESSION: opts.predict_settings, ENRICH: opts.enrich_settings].findAll { _name, which -> which == 'all' }.keySet()
+    def single = ['PREPARE_EXPRESSION', 'PREPARE_GENOTYPES', 'MAP_QTL', 'PREDICT_EXPRESSION', 'ENRICH'] - all
+    return tasks.collect { name, n ->
+        // The genes and features of a simulated cohort are few.
+        def grown = opts.simulate ? 0 : cost.core_seconds_per_setting[name] ?: 0
+        n * ((cost.core_seconds_per_task[name] ?: 0) + grown * (name in single ? 1 : settings))
+    }.sum()
+}
+
 def estimateText(opts) {
     def cost = new groovy.json.JsonSlurper().parseText(file("${projectDir}/assets/costs.json").text)
     def rows = opts.input ? sheetRows(file(opts.input)).findAll { row -> row.sample }
         : opts.simulate ? simulatedRows(opts)
         : []
-    // Sides in level-0 pixels at the assumed scale.
-    def sizes = sizeNames(opts).collect { size -> size.endsWith('um') ? Math.round(size.minus('um').toInteger() / cost.mpp) as int : size.toInteger() }
+    def sizes = sizeNames(opts).collect { size -> sizeInPixels(size, cost) }
     def names = encoderList(opts.encoders).collect { name, _onnx -> name }
     def encoders = names.size()
     // Of those that are no network the cost goes with the area, whatever the number of sizes.
@@ -64,18 +80,26 @@ def estimateText(opts) {
         'DRAW_FEATURES'     : skippedStages(opts).containsKey('describe_features') ? 0 : tissues,
         // Tissues of each size, and sizes of each tissue; one alone has nothing to compare with.
         'COMPARE_ASSOCIATIONS': (tissues > 1 ? sizes.size() : 0) + (sizes.size() > 1 && !opts.features ? tissues : 0),
-        'other'             : opens_slides ? 6 : 3,
+        'other'             : opens_slides ? 7 : 4,
     ].findAll { name, n -> n > 0 && !skippedStages(opts).containsKey(name.toLowerCase()) }
-    def core_seconds = opens_slides
-        ? rows.size() * (cost.segment_core_seconds_per_slide + decode * area / 1e6) + patches * networks * cost.encode_core_seconds_per_patch
-        : 0
-    core_seconds += training
-    core_seconds += settings * cost.statistics_core_seconds_per_tissue_and_size
+    // Slides to map are encoded once more, at the size of the primary setting.
+    def mapped = opens_slides && tasks.DRAW_FEATURES ? tissues * opts.map_slides * (patches_of[sizeInPixels(declaredSetting(opts).tokenize(',')[0], cost)] ?: 0) : 0
+    // The overview of a large slide is bounded.
+    def segment = [cost.segment_core_seconds_per_slide, cost.segment_core_seconds_per_megapixel * area / 1e6].min()
+    def reading = opens_slides ? rows.size() * (segment + decode * area / 1e6) : 0
+    def encodings = (patches + mapped) * networks
+    // A classifier of smaller patches is an encoder of smaller patches.
+    def whole = (names - builtIn()).collect { name -> name.startsWith('retrained') ? (opts.classifier_px / 299) ** 2 : 1 }.sum() ?: 0
+    def encoding = (patches + mapped) * whole * cost.encode_core_seconds_per_patch
+    def statistics = statisticsSeconds(tasks, cost, opts, encoders * (opts.features ? 1 : opts.aggregations.tokenize(',').size()))
     def kept = patches * encoders * cost.bytes_per_patch_feature[opts.save_patch_features]
-    def summaries = opens_slides || opts.patch_features ? rows.size() * encoders * sizes.size() * cost.bytes_per_slide_summary_encoder_and_size : 0
+    def summaries = batches ? rows.size() * encoders * sizes.size() * cost.bytes_per_slide_summary_encoder_and_size : 0
+    def places = opens_slides ? patches * cost.bytes_per_patch_place + rows.size() * cost.bytes_of_pictures_per_slide : 0
     def slides_read = opens_slides ? rows.size() * cost.bytes_per_slide : 0
-    def files_per_slide = opens_slides ? 4 + sizes.size() + (opts.save_patch_features == 'none' ? 0 : sizes.size() * encoders) : 0
-    def files = rows.size() * files_per_slide + settings * 6 + 40
+    // Four pictures and outlines, a file of patches a size, a summary.
+    def files_per_slide = opens_slides ? 5 + sizes.size() + (opts.save_patch_features == 'none' ? 0 : sizes.size() * encoders) : 0
+    def files = rows.size() * files_per_slide + settings * cost.result_files_per_tissue_and_size + 40
+    def work = tasks.values().sum() * cost.work_entries_per_task + (batches ? rows.size() * cost.work_entries_per_slide : 0)
     def tera = { bytes -> String.format(java.util.Locale.ROOT, '%.3f TB', (bytes / 1e12).toDouble()) }
     def hours = { seconds -> String.format(java.util.Locale.ROOT, '%.1f', (seconds / 3600).toDouble()) }
 
@@ -85,10 +109,12 @@ def estimateText(opts) {
       patches               ${patches} (a slide: ${patches_of.collect { size, n -> "${n} of ${size} px" }.join(', ')})
       encoders              ${encoders}
       tasks                 ${tasks.values().sum()} (${tasks.collect { name, n -> "${name} ${n}" }.join(', ')})
-      core hours on CPU     ${hours(core_seconds)}, of them encoding ${hours(patches * networks * cost.encode_core_seconds_per_patch)} and training ${hours(training)}
+      patch encodings       ${encodings} (patches by encoders that are networks)
+      core hours on CPU     ${hours(reading + encoding + training + statistics)}, of them reading ${hours(reading)}, encoding ${hours(encoding)}, training ${hours(training)} and statistics ${hours(statistics)}
       slides read           ${opts.simulate ? 'drawn by the run' : tera(slides_read)}
-      results written       ${tera(kept + summaries)} (patch features kept: ${opts.save_patch_features})
+      results written       ${tera(kept + summaries + places)} (patch features kept: ${opts.save_patch_features}), and as much in the work folder
       files in results      about ${files}
+      files in work folder  about ${work}
     Assumed: ${opts.simulate ? 'two thirds of a simulated slide is tissue' : "${cost.tissue_mm2_per_slide} mm2 of tissue a slide at ${cost.mpp} um/px, 1 GB a slide"}; costs of assets/costs.json, measured on 2 CPU cores.
     """.stripIndent().trim()
 }

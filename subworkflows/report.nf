@@ -5,6 +5,7 @@ include { skippedStages } from './stages.nf'
 include { SUMMARISE } from '../modules/summarise/main.nf'
 include { MULTIQC   } from '../modules/multiqc/main.nf'
 include { BUILD_EXPLORER } from '../modules/build_explorer/main.nf'
+include { DRAW_FIGURES } from '../modules/draw_figures/main.nf'
 
 // Parameters that differ from their defaults, as a MultiQC section. A path may name somebody: of one a shareable report
 // says only that it was given.
@@ -26,6 +27,17 @@ def parametersSection(opts) {
     ])
 }
 
+// The slide of each tissue that figure 2 shows: of those that went well the one in the middle by number of patches.
+def shownSlides(status) {
+    def patches = { row -> (row.n_patches ?: '0').toInteger() }
+    return status.splitCsv(header: true, sep: '\t').findAll { row -> row.status == 'ok' }
+        .groupBy { row -> row.tissue_id }
+        .collect { _tissue_id, rows ->
+            def sorted = rows.sort { a, b -> patches(a) <=> patches(b) ?: a.sample <=> b.sample }
+            sorted[sorted.size().intdiv(2)].sample
+        }
+}
+
 workflow REPORT {
     take:
     cohort     // channel: path(*.tsv)
@@ -35,6 +47,8 @@ workflow REPORT {
     sheets     // channel: path of sections with pictures: contact sheets and feature cards
     explored   // channel: path of what the explorer reads beside them
     pictures   // channel: names of pictures below description/
+    galleries  // channel: [ <tissue_id>.<size>, path(*.slides.png) ]
+    tissues    // channel: path(<sample>.figure2.jpg)
     features   // channel: [ meta, path ]
     expression // channel: [ meta, path ]
     truth      // value: path(truth.json) or []
@@ -80,7 +94,24 @@ workflow REPORT {
         disclosureMode(opts),
     )
 
-    ch_versions = versions.mix(SUMMARISE.out.versions, BUILD_EXPLORER.out.versions).map { path -> path.text.trim() }
+    // Figures are drawn from what is published, and from what describe_features.py says of single donors.
+    def described = ['descriptions', 'description_points', 'gallery_slides']
+    DRAW_FIGURES(
+        SUMMARISE.out.tables.flatten()
+            .mix(tables.filter { path -> described.any { kind -> path.name.endsWith(".${kind}.tsv") } })
+            .toSortedList(by_name),
+        galleries.toSortedList { a, b -> a[0] <=> b[0] ?: a[1].name <=> b[1].name }
+            .map { pairs -> pairs ? pairs.transpose() : [[], []] },
+        tissues.combine(status.map { path -> [path ? shownSlides(path) : []] })
+            .filter { path, shown -> (path.name - '.figure2.jpg') in shown }
+            .map { path, _shown -> path }
+            .toSortedList(by_name),
+        primary,
+        left_out,
+        disclosureMode(opts),
+    )
+
+    ch_versions = versions.mix(SUMMARISE.out.versions, BUILD_EXPLORER.out.versions, DRAW_FIGURES.out.versions).map { path -> path.text.trim() }
         .mix(channel.of("Workflow:\n  histogex: ${workflow.manifest.version}\n  nextflow: ${workflow.nextflow.version}".toString()))
         .unique()
         .collectFile(storeDir: "${opts.outdir}/pipeline_info", name: 'hx_software_mqc_versions.yml', sort: true, newLine: true)

@@ -99,6 +99,7 @@ workflow SLIDES {
     ch_grids = channel.empty()
     ch_encoders = channel.empty()
     ch_sheets = channel.empty()
+    ch_figures = channel.empty()
     ch_classifier = channel.empty()
     ch_losses = channel.empty()
 
@@ -138,6 +139,7 @@ workflow SLIDES {
 
         ch_sheets = SAMPLE_PATCHES.out.sheet
         ch_grids = SEGMENT_TISSUE.out.patches.map { _meta, paths -> paths }
+        ch_figures = SEGMENT_TISSUE.out.figures.flatten()
 
         def encoders = encoderList(opts.encoders)
         def weights = weightsFile(opts.weights)
@@ -212,6 +214,7 @@ workflow SLIDES {
     patches   = ch_grids                // channel: path(*_patches.h5), or lists; empty with --patch_features
     encoders  = ch_encoders             // value: [ [ names ], [ paths ] ]; empty with --patch_features
     sheets    = ch_sheets               // channel: path(contact_sheet_*_mqc.jpg)
+    figures   = ch_figures              // channel: path(<sample>.figure2.jpg); empty with --patch_features
     classifier = ch_classifier          // channel: path of tables of the classifier
     status    = CHECK_SLIDES.out.status // value: path(slide_status.tsv)
     splits    = ch_splits               // channel: [ size, path of a table of the donors that a classifier was trained on ]

@@ -5,6 +5,9 @@
 const histogex = {};
 
 (() => {
+  // As write_tsv of bin/hx_io.py: text that begins as a formula and is no number. A dash alone is harmless.
+  const FORMULA = /^(?!\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$)(?!\s*[+-]inf$)(?=\s*[=+@-].)/s;
+
   /**
    * An element with attributes and children; texts become text nodes, never HTML.
    * @param {string} tag
@@ -69,7 +72,7 @@ const histogex = {};
   function cell(value) {
     if (typeof value === "number") return Number.isFinite(value) ? String(Number(value.toPrecision(6))) : "";
     const text = String(value ?? "").replace(/[\t\r\n]+/g, " ");
-    return /^\s*[=+\-@]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text;
+    return FORMULA.test(text) ? `'${text}` : text;
   }
 
   /** @param {string[]} header @param {any[][]} rows */
@@ -92,13 +95,22 @@ const histogex = {};
     } }, "Download data (TSV)");
   }
 
+  /**
+   * What an object of the data has under a name, which may be `constructor` too; undefined where it has none.
+   * @param {any} object @param {string} name
+   */
+  const own = (object, name) => (object && Object.hasOwn(object, name) ? object[name] : undefined);
+
   /** A message in place of a figure or table. @param {...any} children */
   const message = (...children) => el("p", { class: "message" }, ...children);
+
+  /** What to do next, where nothing is chosen. @param {string} text */
+  const hint = (text) => el("p", { class: "hint" }, text);
 
   /** Tell a screen reader. @param {string} text */
   function announce(text) {
     /** @type {HTMLElement} */ (document.getElementById("announce")).textContent = text;
   }
 
-  Object.assign(histogex, { el, svg, number, brief, pValue, count, cell, tsv, download, message, announce });
+  Object.assign(histogex, { el, svg, number, brief, pValue, count, cell, tsv, download, own, message, hint, announce });
 })();

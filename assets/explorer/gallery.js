@@ -8,15 +8,16 @@
     mosaic: "Patches across the range of values", scatter: "The feature against what it tracks", map: "Map on the tissue" };
 
   /**
-   * @param {{src: string, what: string, of?: string}[]|undefined} pictures
+   * @param {{src: string, what: string, of?: string, data?: string}[]|undefined} pictures of, data: slide of a map, table behind
    * @param {string} feature
    * @param {string} why there may be none
+   * @param {string} wanted number of the picture to begin with, from 1
    */
-  function gallery(pictures, feature, why) {
+  function gallery(pictures, feature, why, wanted) {
     if (!pictures || !pictures.length) return message(why);
-    let place = 0;
+    let place = Math.min(pictures.length, Math.max(1, Math.trunc(Number(wanted)) || 1)) - 1;
     const image = /** @type {HTMLImageElement} */ (el("img", { decoding: "async" }));
-    const link = el("a", { target: "_blank", rel: "noopener" }, "Open in full size");
+    const link = el("a", { target: "_blank", rel: "noopener" }, "Open in full size"), data = el("a", {}, "Its data (TSV)");
     const caption = el("p", { class: "muted" }), lost = el("div");
     const jump = el("select", { "aria-label": "Picture", onchange: (/** @type {any} */ event) => turn(event.target.selectedIndex) },
       pictures.map((picture) => el("option", {}, title(picture))));
@@ -28,9 +29,13 @@
       image.src = encodeURI(picture.src);
       image.alt = `${title(picture)} of ${feature}`;
       link.setAttribute("href", encodeURI(picture.src));
+      data.hidden = !picture.data;
+      if (picture.data) data.setAttribute("href", encodeURI(picture.data));
       caption.textContent = `${place + 1} of ${pictures.length}: ${title(picture)}`;
       /** @type {HTMLSelectElement} */ (jump).selectedIndex = place;
-      if (spoken) histogex.announce(caption.textContent);
+      if (!spoken) return;
+      histogex.announce(caption.textContent);
+      histogex.choose({ picture: place ? String(place + 1) : "" }, true);
     };
     image.addEventListener("error", () => {
       image.hidden = true;
@@ -41,10 +46,10 @@
         const to = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: pictures.length - 1 }[event.key];
         if (to !== undefined) { event.preventDefault(); turn(to); }
       } }, image);
-    turn(0, false);
+    turn(place, false);
     return el("div", { class: "gallery" },
       el("div", { class: "tools" }, el("button", { type: "button", class: "small", onclick: () => turn(place - 1) }, "Previous"),
-        el("button", { type: "button", class: "small", onclick: () => turn(place + 1) }, "Next"), jump, link),
+        el("button", { type: "button", class: "small", onclick: () => turn(place + 1) }, "Next"), jump, link, data),
       frame, lost, caption);
   }
 

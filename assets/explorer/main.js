@@ -3,7 +3,9 @@
 
 (() => {
   const { el, message } = histogex;
-  const VIEWS = [["overview", "Overview"], ["genes", "Genes"], ["features", "Features"], ["sets", "Gene sets"], ["confounders", "Confounders"]];
+  const VIEWS = [["overview", "Overview"], ["genes", "Genes"], ["features", "Features"], ["sets", "Gene sets"], ["confounders", "Confounders"],
+    ["genotypes", "Genotypes"], ["causality", "Causality"], ["labels", "Labels"]];
+  const TRAITS = ["genotypes", "causality", "labels"]; // views of the .traits file
   const main = /** @type {HTMLElement} */ (document.getElementById("main"));
   const pick = /** @type {(id: string) => HTMLSelectElement} */ ((id) => /** @type {any} */ (document.getElementById(id)));
   /** @type {any} */ let index;
@@ -41,10 +43,10 @@
 
   /** Tables of a setting, with names to look things up by. @param {any} here */
   async function open(here) {
-    const parts = index.parts[here.setting] ?? {};
+    const parts = histogex.own(index.parts, here.setting);
     const tables = await histogex.load(`${here.setting}.tables`), { genes, features } = tables, best = genes.rows ? genes.get("best_feature") : [];
     const symbols = genes.rows ? genes.get("symbol") : [], ids = genes.rows ? genes.get("gene") : [];
-    return { setting: here.setting, parts, tables, genes, features, pairs: null, points: null, whole: null, allGenes: Array.from({ length: genes.rows }, (_, row) => row),
+    return { setting: here.setting, parts, tables, genes, features, traits: null, pairs: null, points: null, whole: null, read: false, allGenes: Array.from({ length: genes.rows }, (_, row) => row),
       geneName: (/** @type {number} */ row) => symbols[row] || ids[row],
       geneRow: (/** @type {string} */ id) => genes.find("gene", id),
       featureRow: (/** @type {string} */ name) => features.find("feature", name),
@@ -56,8 +58,6 @@
     setting.whole ??= (async () => {
       const [pairs, points] = await Promise.all(["pairs", "points"].map((part) => (setting.parts[part] ? histogex.load(`${setting.setting}.${part}`) : null)));
       Object.assign(setting, { pairs, points, read: true });
-      // Unpacked a column at a time while nobody waits.
-      for (const name of pairs ? Object.keys(pairs.packed) : []) requestIdleCallback(() => pairs.get(name));
     })();
     return setting.whole;
   }
@@ -74,13 +74,13 @@
     range.setAttribute("aria-valuetext", cutText);
     /** @type {HTMLElement} */ (document.getElementById("q-shown")).textContent = cutText;
     if (!settings.length) return;
-    const here = resolve(state), view = VIEWS.some(([name]) => name === state.view) ? state.view : here.browsed === "yes" && index.parts[here.setting] ? "genes" : "overview";
+    const here = resolve(state), browsed = here.browsed === "yes" && histogex.own(index.parts, here.setting), view = VIEWS.some(([name]) => name === state.view) ? state.view : browsed ? "genes" : "overview";
     for (const link of document.querySelectorAll("#views button")) {
       if (link.id === `view-${view}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
     }
     try {
-      const browsed = here.browsed === "yes" && index.parts[here.setting];
       const setting = browsed && view !== "overview" ? (shown?.setting?.setting === here.setting ? shown.setting : await open(here)) : null;
+      if (setting?.parts.traits && TRAITS.includes(view)) setting.traits ??= await histogex.load(`${setting.setting}.traits`);
       if (mine !== turn) return;
       show(here, setting, view, state);
     } catch (error) {
@@ -94,13 +94,13 @@
     if (!shown || shown.key !== key) {
       const { views } = histogex, made = view === "overview" ? views.overview(index, here) : setting ? views[view](setting, index, here) : views.closed(index, here);
       const panel = el("div", { class: "panel", role: "region", "aria-label": "Chosen gene and feature" });
-      main.replaceChildren(el("div", { class: two ? "two" : "one", "data-setting": here.setting }, el("div", { class: "left" }, made.root), two && panel));
+      main.replaceChildren(el("div", { class: two || made.panel ? "two" : "one", "data-setting": here.setting }, el("div", { class: "left" }, made.root), two ? panel : made.panel));
       document.title = `${here.tissue_id}, ${VIEWS.find(([name]) => name === view)?.[1]} \u2013 HistoGEx explorer`;
       shown = { key, setting, view: made, panel, chosen: null };
     }
     shown.view.update(state);
     if (!two) return;
-    if (setting.read || !(state.gene || state.feature)) fillPanel(setting, state);
+    fillPanel(setting, state);
     if (setting.read) return;
     const mine = turn, page = shown;
     requestIdleCallback(() => rest(setting).then(() => { if (mine === turn && shown === page) fillPanel(setting, histogex.read()); }, (error) => stop(error.message)), { timeout: 300 });
@@ -109,23 +109,23 @@
   /** @param {any} setting @param {Record<string, string>} state */
   function fillPanel(setting, state) {
     const gene = state.gene ? setting.geneRow(state.gene) : -1, feature = state.feature ? setting.featureRow(state.feature) : -1;
-    const chosen = `${gene} ${feature} ${state.colour}`;
+    const name = [gene >= 0 && setting.geneName(gene), feature >= 0 && setting.features.at("feature", feature)].filter(Boolean).join(" and ");
+    const chosen = `${gene} ${feature} ${state.colour} ${setting.read}`;
     if (shown.chosen === chosen) return;
-    const first = shown.chosen === null, parts = [];
-    shown.chosen = chosen;
+    const same = shown.chosen === null || shown.name === name, parts = [];
+    Object.assign(shown, { chosen, name });
     if (state.gene && gene < 0) parts.push(message(`${state.gene} was not tested in this setting.`));
     if (state.feature && feature < 0) parts.push(message(`${state.feature} has no stored pair in this setting.`));
     if (gene >= 0 && feature >= 0) parts.push(histogex.pairCard(setting, gene, feature, state.colour));
     if (gene >= 0) parts.push(histogex.geneCard(setting, gene));
-    if (feature >= 0) parts.push(histogex.featureCard(setting, feature, index));
-    if (!parts.length) parts.push(message("Choose a gene or a feature in the table or a point of the plot: its pairs, pictures and scatter plot come here."));
+    if (feature >= 0) parts.push(histogex.featureCard(setting, feature, index, state.picture));
+    if (!parts.length) parts.push(histogex.hint("Choose a gene or a feature in the table or a point of the plot: its pairs, pictures and scatter plot come here."));
     const held = document.activeElement?.id === "colour";
     shown.panel.replaceChildren(...parts);
     if (held) document.getElementById("colour")?.focus();
-    if (first) return;
-    const name = [gene >= 0 && setting.geneName(gene), feature >= 0 && setting.features.at("feature", feature)].filter(Boolean).join(" and ");
-    if (name) histogex.announce(`${name} chosen`);
-    if (innerWidth < 1000 && !held && name) shown.panel.scrollIntoView({ block: "start" });
+    if (same || !name) return;
+    histogex.announce(`${name} chosen`);
+    if (innerWidth < 1000) shown.panel.scrollIntoView({ block: "start" });
   }
 
   /** Listeners of the head of the page. */

@@ -5,34 +5,26 @@
   const { el, number, brief, pValue, count, message } = histogex;
 
   /** Terms and what they say; those without a value are left out. @param {[string, any][]} facts */
-  const list = (facts) => el("dl", {}, facts.filter(([, value]) => value !== "" && value !== undefined && value !== null).map(([name, value]) => el("div", { class: String(value).length > 40 ? "long" : null }, el("dt", {}, name), el("dd", {}, value))));
+  const list = (facts) => el("dl", {}, facts.filter(([, value]) => value !== "" && value !== undefined && value !== null).map(([name, value]) => el("div", { class: /^(\S{17,}|.{41,})$/s.test(String(value)) ? "long" : null }, el("dt", {}, name), el("dd", {}, value))));
 
   /** "0.51 (0.20 to 0.82)". @param {any} frame @param {number} row */
-  const interval = (frame, row) => `${brief(frame.at("beta", row))} (${brief(frame.at("ci_low", row))} to ${brief(frame.at("ci_high", row))})`;
+  const interval = (frame, row) => `${brief(frame.cell("beta", row))} (${brief(frame.cell("ci_low", row))} to ${brief(frame.cell("ci_high", row))})`;
 
-  /** Rows of the pairs by gene or feature, made once. @param {any} setting @param {"gene"|"feature"} side @param {number} of */
+  /** Rows of the pairs of a gene or feature, the strongest first. @param {any} setting @param {"gene"|"feature"} side @param {number} of @returns {number[]} */
   function rowsOf(setting, side, of) {
-    const { pairs } = setting, made = (setting.sides ??= {});
-    if (!made[side]) {
-      const places = pairs.get(side), starts = new Int32Array(setting[`${side}s`].rows + 1);
-      for (const place of places) if (place >= 0) starts[place + 1]++;
-      for (let k = 1; k < starts.length; k++) starts[k] += starts[k - 1];
-      const next = starts.slice(), rows = new Int32Array(places.length);
-      for (let row = 0; row < places.length; row++) if (places[row] >= 0) rows[next[places[row]]++] = row;
-      made[side] = { starts, rows };
-    }
-    const { starts, rows } = made[side];
-    return Array.from(rows.subarray(starts[of], starts[of + 1]));
+    const { pairs } = setting, starts = pairs[`${side}s`];
+    const first = histogex.peek(starts, of, "i4"), number = histogex.peek(starts, of + 1, "i4") - first;
+    return Array.from({ length: number }, (_, k) => (side === "gene" ? first + k : histogex.peek(pairs.by_feature, first + k, "i4")));
   }
 
   /** The table of the pairs of a gene or feature. @param {any} setting @param {"gene"|"feature"} side @param {number} of */
   function pairTable(setting, side, of) {
-    const { pairs, genes, features } = setting, rows = rowsOf(setting, side, of);
+    const { genes, features } = setting, pairs = setting.pairs.table, rows = rowsOf(setting, side, of);
     const other = side === "gene" ? "feature" : "gene", frame = side === "gene" ? features : genes;
-    const name = (/** @type {number} */ k) => { const place = pairs.at(other, rows[k]); return place < 0 ? "" : (other === "gene" && frame.at("symbol", place)) || frame.at(other, place); };
-    const p = (/** @type {number} */ k) => 10 ** -pairs.at("nlog10p", rows[k]);
+    const name = (/** @type {number} */ k) => { const place = pairs.cell(other, rows[k]); return place < 0 ? "" : (other === "gene" && frame.at("symbol", place)) || frame.at(other, place); };
+    const p = (/** @type {number} */ k) => 10 ** -pairs.cell("nlog10p", rows[k]);
     const plain = (/** @type {string} */ column, /** @type {string} */ label, /** @type {(x: number) => string} */ say, width = 84, title = "") =>
-      ({ name: column, label, width, title, value: (/** @type {number} */ k) => pairs.at(column, rows[k]), show: (/** @type {number} */ k) => say(pairs.at(column, rows[k])) });
+      ({ name: column, label, width, title, value: (/** @type {number} */ k) => pairs.cell(column, rows[k]), show: (/** @type {number} */ k) => say(pairs.cell(column, rows[k])) });
     const title = setting.setting + (side === "gene" ? `, features of ${setting.geneName(of)}` : `, genes of ${features.at("feature", of)}`);
     const hit = pairs.has("q_tree") ? "q_tree" : pairs.has("q") ? "q" : "";
     const table = new histogex.Table({
@@ -40,10 +32,16 @@
       columns: [{ name: other, label: other === "gene" ? "Gene" : "Feature", width: 120, text: true, value: name },
         plain("r", "r", number, 70, "Correlation given the covariates"), { ...plain("beta", "beta (95 % CI)", brief, 180, "log2 units per standard deviation of the feature"), show: (/** @type {number} */ k) => interval(pairs, rows[k]) },
         { name: "p", label: "p", width: 80, value: p, show: (/** @type {number} */ k) => pValue(p(k)) }, ...(hit ? [plain(hit, "q", pValue, 80, "Empty: not found")] : [])],
-      open: (/** @type {number} */ k) => { const place = pairs.at(other, rows[k]); if (place >= 0) histogex.choose({ [other]: frame.at(other, place) }); },
+      open: (/** @type {number} */ k) => { const place = pairs.cell(other, rows[k]); if (place >= 0) histogex.choose({ [other]: frame.at(other, place) }); },
       text: (/** @type {number} */ k) => String(name(k)).toLowerCase(),
     });
     return table.root;
+  }
+
+  /** The table of the pairs, or why there is none. @param {any} setting @param {"gene"|"feature"} side @param {number} of */
+  function pairsOr(setting, side, of) {
+    if (setting.pairs) return pairTable(setting, side, of);
+    return setting.read ? message("The pairs of this setting are not in this run.") : el("p", { class: "muted" }, "Its pairs are being read.");
   }
 
   /** The chosen gene. @param {any} setting @param {number} row */
@@ -57,11 +55,11 @@
       ["q of its prediction", genes.has("prediction_q") ? pValue(genes.at("prediction_q", row)) : ""],
     ]);
     return el("section", { class: "card", "aria-label": "Chosen gene" }, el("h2", {}, setting.geneName(row)), facts,
-      setting.pairs ? pairTable(setting, "gene", row) : message("The pairs of this setting are not in this run."));
+      pairsOr(setting, "gene", row));
   }
 
-  /** The chosen feature. @param {any} setting @param {number} row @param {any} index */
-  function featureCard(setting, row, index) {
+  /** The chosen feature. @param {any} setting @param {number} row @param {any} index @param {string} picture number of the one to show */
+  function featureCard(setting, row, index, picture) {
     const { features } = setting, name = features.at("feature", row), best = features.at("best_gene", row);
     const facts = list([
       ["What it measures", features.at("label", row)], ["What it tracks", features.at("sentence", row)], ["Hits", count(features.at("hits", row))],
@@ -71,17 +69,18 @@
     const described = setting.tables.described.find("feature", name) >= 0;
     const why = described ? "This run has no pictures of this feature." : "Only the features behind the strongest genes of the primary setting, and those that were named, have pictures.";
     return el("section", { class: "card", "aria-label": "Chosen feature" }, el("h2", {}, name), facts,
-      histogex.gallery(index.pictures?.[setting.setting]?.[name], name, why),
-      setting.pairs ? pairTable(setting, "feature", row) : message("The pairs of this setting are not in this run."));
+      histogex.gallery(histogex.own(histogex.own(index.pictures, setting.setting), name), name, why, picture),
+      pairsOr(setting, "feature", row));
   }
 
   /** The pair of both. @param {any} setting @param {number} gene @param {number} feature @param {string} colour */
   function pairCard(setting, gene, feature, colour) {
-    const id = setting.genes.at("gene", gene), name = setting.features.at("feature", feature), { points, pairs } = setting;
-    const row = pairs ? rowsOf(setting, "gene", gene).find((r) => pairs.at("feature", r) === feature) : undefined;
-    const numbers = row === undefined ? "The pair is not among the stored ones: neither a hit nor among the five strongest of its gene or feature."
-      : `r ${number(pairs.at("r", row))}, beta ${interval(pairs, row)}, p ${pValue(10 ** -pairs.at("nlog10p", row))}.`;
+    const id = setting.genes.at("gene", gene), name = setting.features.at("feature", feature), { points } = setting, pairs = setting.pairs?.table;
     const title = `${setting.geneName(gene)} and ${name}`;
+    if (!setting.read) return el("section", { class: "card" }, el("h2", {}, title), el("p", { class: "muted" }, "The pair is being read."));
+    const row = pairs ? rowsOf(setting, "gene", gene).find((r) => pairs.cell("feature", r) === feature) : undefined;
+    const numbers = row === undefined ? "The pair is not among the stored ones: neither a hit nor among the five strongest of its gene or feature."
+      : `r ${number(pairs.cell("r", row))}, beta ${interval(pairs, row)}, p ${pValue(10 ** -pairs.cell("nlog10p", row))}.`;
     if (!points) return el("section", { class: "card" }, el("h2", {}, title), el("p", {}, numbers), message("The values behind the pairs are not in this run: see Overview for the reason."));
     const cloud = histogex.cloud(points, id, name);
     if (!cloud) return el("section", { class: "card" }, el("h2", {}, title), el("p", {}, numbers), message("Its scatter plot is not kept: values are kept of the 200 strongest genes of a setting and the features that go with them."));

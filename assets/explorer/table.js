@@ -27,8 +27,8 @@
      * @param {(row: number) => string} [of.text] what a search looks at, lower case
      * @param {(row: number) => number} [of.q] what the cut-off hides rows by
      * @param {number} [of.height] in pixels, at most
-     * @param {[string, boolean]} [of.sort] name of a column, and whether it falls
      * @param {string} of.file name of its download
+     * @param {boolean} [of.kept] search and order stand in the address
      */
     constructor(of) {
       this.of = of;
@@ -39,7 +39,8 @@
       this.order = [];
       this.first = -1; // place of the first row that is an element
       this.focused = 0;
-      this.sort = of.sort ?? null;
+      /** @type {[string, boolean]|null} name of a column, and whether it falls */
+      this.sort = null;
       this.body = el("tbody");
       this.count = el("span", { class: "muted" });
       this.heads = of.columns.map((column) => el("th", { scope: "col", class: column.text ? "text" : null, title: column.title },
@@ -57,9 +58,11 @@
         if (row) this.open(Number(row.getAttribute("data-place")));
       });
       const tools = el("div", { class: "tools" });
+      /** @type {HTMLInputElement|null} */
+      this.field = null;
       if (of.text) {
-        tools.append(el("input", { type: "search", "aria-label": `Search in ${of.caption}`, placeholder: "Search",
-          oninput: (/** @type {any} */ event) => { this.search = event.target.value.trim().toLowerCase(); this.update(); } }));
+        this.field = /** @type {any} */ (el("input", { type: "search", "aria-label": `Search in ${of.caption}`, placeholder: "Search", oninput: () => this.find() }));
+        tools.append(/** @type {any} */ (this.field));
       }
       tools.append(this.count, histogex.download(of.file, () => this.data()));
       this.root = el("div", { class: "table" }, tools, this.box);
@@ -92,6 +95,24 @@
       this.draw();
     }
 
+    /** Search for what stands in the field. */
+    find() {
+      this.search = (this.field?.value ?? "").trim().toLowerCase();
+      this.update();
+      if (this.of.kept) histogex.choose({ find: this.search }, true);
+    }
+
+    /** Cut-off of q, search and order as the address has them. @param {Record<string, string>} state */
+    follow(state) {
+      const cut = histogex.cut(state), name = state.sort.replace(/^-/, "");
+      const sort = this.of.columns.some((column) => column.name === name) ? /** @type {[string, boolean]} */ ([name, state.sort !== name]) : null;
+      const search = state.find.trim().toLowerCase();
+      if (cut === this.cut && search === this.search && String(sort) === String(this.sort)) return;
+      if (this.field && search !== this.search) this.field.value = state.find;
+      Object.assign(this, { cut, sort, search });
+      this.update();
+    }
+
     /** The smallest p, the largest of other numbers and the first name come first. @param {string} name */
     sortBy(name) {
       const column = this.of.columns.find((c) => c.name === name);
@@ -99,6 +120,7 @@
       this.sort = /** @type {[string, boolean]} */ ([name, same ? !(/** @type {any} */ (this.sort)[1]) : !column?.text && !/(^|_)[pq](_|$)/.test(name)]);
       this.box.scrollTop = 0;
       this.update();
+      if (this.of.kept && this.sort) histogex.choose({ sort: (this.sort[1] ? "-" : "") + this.sort[0] }, true);
     }
 
     /** Rows in sight. */
@@ -187,5 +209,9 @@
     order.sort((a, b) => { const x = keys.get(a) ?? last, y = keys.get(b) ?? last; return x < y ? -sign : x > y ? sign : a - b; });
   }
 
-  histogex.Table = Table;
+  /** A column of a frame. @param {any} frame @param {string} name @param {string} label @param {number} width @param {boolean} [text] @param {(x: any) => string} [say] @param {string} [title] @returns {Column} */
+  const column = (frame, name, label, width, text = false, say = undefined, title = undefined) => ({ name, label, width, text, title,
+    value: (row) => frame.at(name, row), show: say ? (row) => say(frame.at(name, row)) : undefined });
+
+  Object.assign(histogex, { Table, tableColumn: column });
 })();

@@ -2,7 +2,7 @@
 /* The views: overview, genes, features, gene sets, confounders. Each is made once for a setting and then told of changes. */
 
 (() => {
-  const { el, number, pValue, count, message, list } = histogex;
+  const { el, number, pValue, count, message, list, own, tableColumn: column } = histogex;
 
   /** @typedef {{root: HTMLElement, update: (state: Record<string, string>) => void}} View */
 
@@ -12,7 +12,7 @@
     const say = (/** @type {string} */ name, /** @type {(x: number) => string} */ how) => (settings.has(name) ? how(Number(settings.at(name, here.row) === "" ? NaN : settings.at(name, here.row))) : "");
     const text = (/** @type {string} */ name) => String(settings.at(name, here.row) || "").replaceAll(";", ", ");
     const share = settings.has("shared") && Number.isFinite(settings.at("shared", here.row)) ? `${number(settings.at("shared", here.row))} (${number(settings.at("shared_low", here.row))} to ${number(settings.at("shared_high", here.row))}), p ${say("shared_p", pValue)}` : "";
-    const prefix = `${here.tissue_id}.${here.size}`, links = index.links[prefix] ?? [];
+    const prefix = `${here.tissue_id}.${here.size}`, links = own(index.links, prefix) ?? [];
     const columns = [
       column(settings, "tissue_id", "Tissue", 200, true), column(settings, "size", "Size", 70, true), column(settings, "encoder", "Encoder", 100, true), column(settings, "aggregation", "Aggregation", 110, true),
       column(settings, "n", "Donors", 84, false, count), column(settings, "hits", "Hits", 80, false, count), column(settings, "control_hits", "Hits, donors shuffled", 180, false, count),
@@ -39,10 +39,6 @@
   /** @param {string[][]} links */
   const linkList = (links) => el("ul", {}, links.map(([text, href]) => el("li", {}, el("a", { href: encodeURI(href) }, text))));
 
-  /** A column of a frame. @param {any} frame @param {string} name @param {string} label @param {number} width @param {boolean} [text] @param {(x: any) => string} [say] @param {string} [title] */
-  const column = (frame, name, label, width, text = false, say = undefined, title = undefined) => ({ name, label, width, text, title,
-    value: (/** @type {number} */ row) => frame.at(name, row), show: say ? (/** @type {number} */ row) => /** @type {any} */ (say)(frame.at(name, row)) : undefined });
-
   /** Genes: volcano and table. @param {any} setting @param {any} index @param {any} here @returns {View} */
   function genes(setting, index, here) {
     const frame = setting.genes;
@@ -52,25 +48,25 @@
     const of = (/** @type {string} */ name, /** @type {string} */ label, /** @type {number} */ width, /** @type {any} */ say, /** @type {string} */ title) => column(frame, name, label, width, false, say, title);
     const columns = [
       { name: "symbol", label: "Gene", width: 104, text: true, title: "Symbol of the gene", value: (/** @type {number} */ row) => setting.geneName(row) },
-      { name: "best_feature", label: "Best feature", width: 110, text: true, title: "Feature of largest |r|", value: (/** @type {number} */ row) => setting.bestFeature(row) },
       of("r", "r", 64, number, "Correlation of both given the covariates"),
       { ...of("beta", "beta (95 % CI)", 178, number, "log2 units per standard deviation of the feature"), show: (/** @type {number} */ row) => histogex.interval(frame, row) },
-      of("p", "p", 78, pValue, "Of the best pair"), of("gene_q", "q", 78, pValue, "Of the gene, all its pairs together"), of("hits", "Hits", 56, count, "Features found with it"),
-      ...(frame.has("delta_r2") ? [of("delta_r2", "\u0394R\u00b2", 76, number, "Gain in held-out donors over the covariates"), of("prediction_q", "q of \u0394R\u00b2", 90, pValue, "Of the prediction")] : []),
+      of("gene_q", "q", 78, pValue, "Of the gene, all its pairs together"), ...(frame.has("delta_r2") ? [of("delta_r2", "\u0394R\u00b2", 72, number, "Gain in held-out donors over the covariates")] : []),
+      { name: "best_feature", label: "Best feature", width: 112, text: true, title: "Feature of largest |r|", value: (/** @type {number} */ row) => setting.bestFeature(row) },
+      of("p", "p", 78, pValue, "Of the best pair"), of("hits", "Hits", 60, count, "Features found with it"), ...(frame.has("prediction_q") ? [of("prediction_q", "q of \u0394R\u00b2", 90, pValue, "Of the prediction")] : []),
       { name: "gene", label: "Id", width: 170, text: true, title: "Id of the gene", value: (/** @type {number} */ row) => id[row] },
     ];
     const words = Array.from({ length: frame.rows }, (_, row) => `${setting.geneName(row)} ${id[row]}`.toLowerCase());
-    const table = new histogex.Table({ caption: "Genes", file: `${setting.setting}.genes`, rows: frame.rows, columns, open, q, text: (/** @type {number} */ row) => words[row] });
+    const table = new histogex.Table({ caption: "Genes", file: `${setting.setting}.genes`, rows: frame.rows, columns, open, q, kept: true, text: (/** @type {number} */ row) => words[row] });
     const volcano = new histogex.Volcano({ x: frame.get("r"), y: frame.get("nlog10p"), hit: (/** @type {number} */ row) => q(row) <= alpha, name: setting.geneName, open, xLabel: "r of the best feature" });
     const found = frame.get("gene_q").filter((/** @type {number} */ value) => value <= alpha).length;
     const figure = histogex.figure("Genes of this setting", `Blue and orange: genes with q \u2264 ${alpha} (${count(found)} of ${count(frame.rows)}). r of the best of many features is too large by the choice.`,
       [histogex.download(`${setting.setting}.volcano`, () => [["gene", "symbol", "r", "nlog10p", "gene_q"], table.order.map((/** @type {number} */ row) => [id[row], setting.geneName(row), frame.at("r", row), frame.at("nlog10p", row), q(row)])])], volcano.root);
-    const none = found ? null : message(`No gene is found at q \u2264 ${alpha}: what stands first here is what chance puts first. With ${count(here.n)} donors an |r| of ${number(Number(here.detectable_r) || NaN)} would be found with 80 % power.`);
+    const none = found ? null : message(`No gene is found at q \u2264 ${alpha}: what stands first here is what chance puts first. With ${count(here.n)} donors an |r| of ${number(Number(here.detectable_r) || NaN)} would be found with 80\u00a0% power.`);
     return { root: el("div", {}, none, figure, table.root), update: (state) => {
-      const cut = histogex.cut(state), chosen = state.gene ? setting.geneRow(state.gene) : -1;
-      if (cut !== table.cut) { table.cut = cut; table.update(); }
+      const chosen = state.gene ? setting.geneRow(state.gene) : -1;
+      table.follow(state);
       table.mark(chosen);
-      volcano.set(cut < 1 ? table.order.filter((/** @type {number} */ row) => q(row) <= cut) : setting.allGenes, chosen);
+      volcano.set(table.cut < 1 ? table.order.filter((/** @type {number} */ row) => q(row) <= table.cut) : setting.allGenes, chosen);
     } };
   }
 
@@ -79,16 +75,19 @@
     const frame = setting.features;
     if (!frame.rows) return plain(message("This setting has no table of features: ", reason(index, here)));
     const name = frame.get("feature"), best = (/** @type {number} */ row) => { const gene = frame.at("best_gene", row); return gene >= 0 ? setting.geneName(gene) : ""; };
+    const gain = (/** @type {number} */ row) => { const gene = frame.at("best_gene", row); return gene >= 0 ? setting.genes.at("delta_r2", gene) : NaN; };
     const columns = [column(frame, "feature", "Feature", 120, true), column(frame, "hits", "Hits", 70, false, count, "Genes found with it"),
-      { name: "best_gene", label: "Best gene", width: 120, text: true, value: best }, column(frame, "r", "r", 76, false, number), column(frame, "p", "p", 84, false, pValue), column(frame, "q", "q", 84, false, pValue, "Of the best pair; empty: not found"),
+      { name: "best_gene", label: "Best gene", width: 120, text: true, value: best }, column(frame, "r", "r", 70, false, number),
+      { ...column(frame, "beta", "beta (95 % CI)", 178, false, number, "log2 units of the best gene per standard deviation of the feature"), show: (/** @type {number} */ row) => histogex.interval(frame, row) },
+      column(frame, "p", "p", 84, false, pValue), column(frame, "q", "q", 84, false, pValue, "Of the best pair; empty: not found"),
+      ...(setting.genes.has("delta_r2") ? [{ name: "delta_r2", label: "\u0394R\u00b2 of the gene", width: 118, title: "Gain of the best gene in held-out donors over the covariates", value: gain, show: (/** @type {number} */ row) => number(gain(row)) }] : []),
       column(frame, "sentence", "What it tracks", 420, true, undefined, "In donors held out"), column(frame, "label", "What it measures", 170, true), column(frame, "cluster_size", "In its cluster", 110, false, count, "Features that say the same, itself included")]
-      .filter((c) => frame.has(c.name));
+      .filter((c) => c.name === "delta_r2" || frame.has(c.name));
     const words = Array.from({ length: frame.rows }, (_, row) => `${name[row]} ${frame.at("label", row)} ${frame.at("sentence", row)} ${best(row)}`.toLowerCase());
-    const table = new histogex.Table({ caption: "Features", file: `${setting.setting}.features`, rows: frame.rows, columns, height: 640, text: (/** @type {number} */ row) => words[row], q: (/** @type {number} */ row) => Number(frame.has("q") ? frame.at("q", row) : NaN),
+    const table = new histogex.Table({ caption: "Features", file: `${setting.setting}.features`, rows: frame.rows, columns, height: 640, kept: true, text: (/** @type {number} */ row) => words[row], q: (/** @type {number} */ row) => Number(frame.has("q") ? frame.at("q", row) : NaN),
       open: (/** @type {number} */ row) => { const gene = frame.at("best_gene", row); histogex.choose({ feature: name[row], gene: gene >= 0 ? setting.genes.at("gene", gene) : "" }); } });
     return { root: el("div", {}, table.root), update: (state) => {
-      const cut = histogex.cut(state);
-      if (cut !== table.cut) { table.cut = cut; table.update(); }
+      table.follow(state);
       table.mark(state.feature ? setting.featureRow(state.feature) : -1);
     } };
   }
@@ -132,15 +131,15 @@
     const skipped = index.skipped.find((/** @type {string[]} */ [name]) => name === stage);
     if (skipped) return `${stage} was skipped (${skipped[1]}).`;
     const prefix = `${here.tissue_id}.${here.size}`, notes = index.notes.filter((/** @type {string[]} */ [of]) => of === prefix || of === here.setting);
-    return notes.length ? "Overview lists what this run lacks, and why." : `its table in this run has no row for ${here.setting}.`;
+    return notes.length ? "Overview lists what this run lacks, and why." : `no table of this run has a row of ${here.setting}.`;
   }
 
   /** A setting that is not to browse. @param {any} index @param {any} here @returns {View} */
   function closed(index, here) {
-    const links = index.links[`${here.tissue_id}.${here.size}`] ?? [];
+    const links = own(index.links, `${here.tissue_id}.${here.size}`) ?? [];
     return plain(el("section", { class: "card" }, el("h2", {}, here.setting), el("p", {}, "The explorer holds the encoder and aggregation of the declared setting. The numbers of this one are in the run's tables:"),
       links.length ? linkList(links) : message("This run has no table of it.")));
   }
 
-  histogex.views = { overview, genes, features, sets, confounders, closed };
+  Object.assign(histogex, { plain, reason, views: { overview, genes, features, sets, confounders, closed } });
 })();

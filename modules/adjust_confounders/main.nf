@@ -4,7 +4,7 @@ process ADJUST_CONFOUNDERS {
     tag "${meta.id}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // table: rows of cohort.tsv of the tissue, with the covariates.
     input:

@@ -3,7 +3,7 @@ process AGGREGATE_FEATURES {
     tag "${meta.id}"
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // meta.sizes, where given: all patch sizes of the run, comma-separated, to mark the donors that have each.
     // status: text of the tissue's rows of slide_status.tsv, or ''. splits: table of the donors whom the classifier of

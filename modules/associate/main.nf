@@ -4,7 +4,7 @@ process ASSOCIATE {
     tag "${meta.id}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // design: covariates of the model by donor, or []. table: rows of cohort.tsv of the tissue, for the strata of
     // shuffle_within. other: features of another tissue with donors in common, for wrong_tissue, or [].

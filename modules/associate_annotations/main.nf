@@ -4,7 +4,7 @@ process ASSOCIATE_ANNOTATIONS {
     tag "${meta.id}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // design: covariates of the model by donor, or []. table: rows of cohort.tsv of the tissue, with folds and labels.
     // annotations: tables of labels, or []. cell_fractions: fractions of cell types, or [].

@@ -2,7 +2,7 @@
 process CHECK_SLIDES {
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     val table // text of slides.tsv

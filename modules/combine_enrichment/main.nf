@@ -2,7 +2,7 @@
 process COMBINE_ENRICHMENT {
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // tables: of ENRICH, all tissues and sizes; gene_cards of COMPARE_SETTINGS and prediction_genes of
     // PREDICT_EXPRESSION as far as they ran.

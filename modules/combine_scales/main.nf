@@ -3,7 +3,7 @@ process COMBINE_SCALES {
     tag "${meta.id}"
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     tuple val(meta), path(tables, stageAs: 'tables/*')

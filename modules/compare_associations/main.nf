@@ -3,7 +3,7 @@ process COMPARE_ASSOCIATIONS {
     tag "${meta.id}"
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // across: what the sides differ in, one of tissues, sizes, cohorts. results: features, expression, models and
     // associations (pairs and genes) of all sides; replication: the same of a second cohort, or [].

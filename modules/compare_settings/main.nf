@@ -3,7 +3,7 @@ process COMPARE_SETTINGS {
     tag "${meta.id}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // results: features, expression, models and associations (pairs, genes, summary) of all sizes of the tissue.
     input:

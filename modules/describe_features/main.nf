@@ -4,7 +4,7 @@ process DESCRIBE_FEATURES {
     tag "${meta.id}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // genes: <tissue_id>.<size>.association_genes.parquet, or []. summaries: of all slides of the tissue, or [].
     input:

@@ -3,7 +3,7 @@ process DRAW_FEATURES {
     tag "${meta.id}"
     label 'process_medium'
 
-    container "${params.container_registry}histogex/slides:0.1.0-cpu"
+    container "histogex/slides:0.1.0-cpu"
 
     // tables: of DESCRIBE_FEATURES. table: rows of slides.tsv of the slides to draw, and slides their files; '' and []
     // where patch features are all there is. patch_features: <sample>.h5 of the slides to map. models: *.model.h5.
@@ -28,7 +28,7 @@ process DRAW_FEATURES {
     def named_as = pseudonyms ? "--pseudonyms ${pseudonyms}" : ''
     def with_models = models ? "--models ${models} --map-genes='${named}'" : ''
     """
-    # bin: hx_artefacts.py hx_bands.py hx_bins.py hx_cards.py hx_cli.py hx_companions.py hx_disclosure.py hx_donors.py hx_feature_map.py hx_features.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_linear.py hx_maps.py hx_mqc.py hx_overlay.py hx_patch_pcs.py hx_picture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_slide_pictures.py hx_tissue.py hx_tree_picture.py
+    # bin: hx_artefacts.py hx_bands.py hx_bins.py hx_cards.py hx_cli.py hx_companions.py hx_disclosure.py hx_donors.py hx_feature_map.py hx_features.py hx_findings.py hx_formats.py hx_grid.py hx_header.py hx_io.py hx_join.py hx_linear.py hx_maps.py hx_mqc.py hx_overlay.py hx_patch_pcs.py hx_picture.py hx_predict.py hx_predict_model.py hx_predict_scale.py hx_rgba.py hx_rows.py hx_scale.py hx_sizes.py hx_slide.py hx_slide_file.py hx_slide_pictures.py hx_tissue.py hx_tree_picture.py
     cat > slides.tsv << 'END_OF_TABLE'
     ${table.replace('\n', '\n    ')}
     END_OF_TABLE

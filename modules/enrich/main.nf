@@ -4,7 +4,7 @@ process ENRICH {
     tag "${meta.id}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // design: covariates of the model by donor. confounder_genes: genes by factor, or [].
     input:

@@ -5,7 +5,7 @@ process EXTRACT_FEATURES {
     label 'process_high'
     label 'process_gpu'
 
-    container "${params.container_registry}histogex/encode:0.1.0-${task.accelerator ? 'cuda' : 'cpu'}"
+    container "histogex/encode:0.1.0-${task.accelerator ? 'cuda' : 'cpu'}"
 
     input:
     tuple val(meta), val(table), path(slides, stageAs: 'slides?/*'), path(patches, stageAs: 'patches?/*'), path(earlier, stageAs: 'earlier/*') // earlier: <sample>.summary.h5, or []

@@ -4,7 +4,7 @@ process MAP_QTL {
     tag "${meta.id}"
     label 'process_medium'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // design: covariates of the model by donor. expression, positions: [] unless the scope is cis or published.
     input:

@@ -2,7 +2,7 @@
 process MULTIQC {
     label 'process_single'
 
-    container "${params.container_registry}histogex/report:0.1.0-cpu"
+    container "histogex/report:0.1.0-cpu"
 
     input:
     path sections, stageAs: 'sections?/*'

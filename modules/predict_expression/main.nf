@@ -4,7 +4,7 @@ process PREDICT_EXPRESSION {
     tag "${meta.id}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // design: covariates of the model by donor. table: rows of cohort.tsv of the tissue, with the folds.
     input:

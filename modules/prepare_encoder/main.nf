@@ -3,7 +3,7 @@ process PREPARE_ENCODER {
     tag "${name}"
     label 'process_low'
 
-    container "${params.container_registry}histogex/deep:0.1.0-cpu"
+    container "histogex/deep:0.1.0-cpu"
 
     input:
     val name

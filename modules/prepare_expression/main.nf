@@ -3,7 +3,7 @@ process PREPARE_EXPRESSION {
     tag "${meta.id}"
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     tuple val(meta), val(table), path(expression, stageAs: 'expression?/*')

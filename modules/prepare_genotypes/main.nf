@@ -2,7 +2,7 @@
 process PREPARE_GENOTYPES {
     label 'process_low'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     path genotypes, stageAs: 'genotypes/*' // VCF, BCF, or .bed with its .bim and .fam

@@ -2,7 +2,7 @@
 process PREPARE_GTEX {
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     path gtex, stageAs: 'gtex/*'              // tables and expression files of the folder: what each is, its header tells

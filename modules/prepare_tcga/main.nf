@@ -2,7 +2,7 @@
 process PREPARE_TCGA {
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     path tables, stageAs: 'tables?/*'  // sample sheets and a clinical table: what each is, its header tells

@@ -3,7 +3,7 @@ process SAMPLE_PATCHES {
     tag "${size}"
     label 'process_single'
 
-    container "${params.container_registry}histogex/slides:0.1.0-cpu"
+    container "histogex/slides:0.1.0-cpu"
 
     input:
     tuple val(size), path(files, stageAs: 'parts?/*')

@@ -3,7 +3,7 @@ process SEGMENT_TISSUE {
     tag "${meta.id}"
     label 'process_medium'
 
-    container "${params.container_registry}histogex/slides:0.1.0-cpu"
+    container "histogex/slides:0.1.0-cpu"
 
     input:
     tuple val(meta), val(table), path(slides, stageAs: 'slides?/*')

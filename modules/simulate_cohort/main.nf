@@ -3,7 +3,7 @@ process SIMULATE_COHORT {
     tag "${mode}"
     label 'process_medium'
 
-    container "${params.container_registry}histogex/slides:0.1.0-cpu"
+    container "histogex/slides:0.1.0-cpu"
 
     input:
     val mode

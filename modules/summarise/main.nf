@@ -2,7 +2,7 @@
 process SUMMARISE {
     label 'process_single'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     path cohort, stageAs: 'cohort/*'             // slides.tsv, cohort.tsv, matching.tsv
@@ -30,7 +30,7 @@ process SUMMARISE {
     def with_genotypes = disclosure.genotypes ? '--with-genotypes' : ''
     def left_out = skipped ? "--skipped ${skipped.collect { stage -> "'${stage}'" }.join(' ')}" : ''
     """
-    # bin: hx_annotation_sections.py hx_association.py hx_association_sections.py hx_bins.py hx_causality_sections.py hx_claim_readings.py hx_claim_run.py hx_claims.py hx_claims_sections.py hx_classifier_sections.py hx_cli.py hx_cohort_report.py hx_cohort_sections.py hx_companions.py hx_confounder_sections.py hx_description_sections.py hx_disclosure.py hx_donor_plots.py hx_donors.py hx_enrichment_sections.py hx_expression_sections.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_feature_sections.py hx_features.py hx_gather.py hx_genotype_sections.py hx_hits_sections.py hx_io.py hx_join.py hx_linear.py hx_methods.py hx_mqc.py hx_null.py hx_overlap.py hx_parallel.py hx_prediction_sections.py hx_pvalue.py hx_qtl_sections.py hx_reml.py hx_report.py hx_scale_sections.py hx_scales.py hx_scan.py hx_sections.py hx_settings.py hx_settings_sections.py hx_shared.py hx_shared_tables.py hx_sizes.py hx_slide_sections.py hx_term_sections.py hx_top_hits_sections.py hx_truth.py hx_variance.py hx_variance_sections.py
+    # bin: hx_annotation_sections.py hx_association.py hx_association_sections.py hx_bins.py hx_causality_sections.py hx_claim_readings.py hx_claim_run.py hx_claims.py hx_claims_sections.py hx_classifier_sections.py hx_cli.py hx_cohort_report.py hx_cohort_sections.py hx_companions.py hx_confounder_sections.py hx_description_sections.py hx_disclosure.py hx_donor_plots.py hx_donors.py hx_enrichment_sections.py hx_expression_sections.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_feature_sections.py hx_features.py hx_findings.py hx_gather.py hx_genotype_sections.py hx_hits_sections.py hx_io.py hx_join.py hx_linear.py hx_methods.py hx_mqc.py hx_null.py hx_overlap.py hx_parallel.py hx_prediction_sections.py hx_pvalue.py hx_qtl_sections.py hx_reml.py hx_report.py hx_scale_sections.py hx_scales.py hx_scan.py hx_sections.py hx_settings.py hx_settings_sections.py hx_shared.py hx_shared_tables.py hx_sizes.py hx_slide_sections.py hx_term_sections.py hx_top_hits_sections.py hx_truth.py hx_variance.py hx_variance_sections.py
     summarise.py \\
         --cohort cohort \\
         --dropped ${dropped} ${with_status} \\

@@ -3,7 +3,7 @@ process SUMMARISE_PATCHES {
     tag "${meta.id}"
     label 'process_single'
 
-    container "${params.container_registry}histogex/encode:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     input:
     tuple val(meta), val(table), path(features, stageAs: 'features?/*')

@@ -4,7 +4,7 @@ process TEST_CAUSALITY {
     tag "${meta.id}"
     label 'process_medium'
 
-    container "${params.container_registry}histogex/stats:0.1.0-cpu"
+    container "histogex/stats:0.1.0-cpu"
 
     // design: covariates of the model by donor. associations: <prefix>.association_genes.parquet, whose genes found are the
     // pairs where `pairs` is []. genotypes, positions, pairs, summaries (a list), annotations: [] where there is none.

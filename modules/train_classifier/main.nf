@@ -4,7 +4,7 @@ process TRAIN_CLASSIFIER {
     label 'process_high'
     label 'process_gpu'
 
-    container "${params.container_registry}histogex/deep:0.1.0-${task.accelerator ? 'cuda' : 'cpu'}"
+    container "histogex/deep:0.1.0-${task.accelerator ? 'cuda' : 'cpu'}"
 
     input:
     tuple val(size), val(variant), path(training) // variant: '', or a control, which writes tables alone: patch_split, grey

@@ -91,6 +91,6 @@ def test_stub_of_the_whole_flow(tmp_path, monkeypatch, types):
     monkeypatch.setenv("NXF_DISABLE_PARAMS_TYPE_DETECTION", types)
     run = nextflow(tmp_path, "results", "-profile", "test", "-stub", "--gpu", "false")
     assert run.code == 0, run.text
-    assert len(run.tasks) == 62
+    assert len(run.tasks) == 63
     assert (run.outdir / "multiqc_report.html").exists()
     assert "HistoGEx: done" in run.text

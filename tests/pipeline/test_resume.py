@@ -50,7 +50,7 @@ def test_edited_helper_reruns_what_imports_it(first, project_copy):
     finally:
         helper.write_text(original)
         os.utime(helper, ns=(times.st_atime_ns, times.st_mtime_ns))
-    followers = {"SHARED_VARIANCE", "COMBINE_SCALES", "MULTIQC"}
+    followers = {"SHARED_VARIANCE", "COMBINE_SCALES", "DRAW_FIGURES", "MULTIQC"}
     assert {name.split(" ")[0] for name in run.ran()} == run_here | followers
     assert {"CHECK_COHORT", "SEGMENT_TISSUE", "EXTRACT_FEATURES", "AGGREGATE_FEATURES"} <= {
         name.split(" ")[0] for name in run.cached()
@@ -87,6 +87,6 @@ def test_added_slide_reruns_its_batch_and_what_depends_on_it(first, cohort, proj
     expected |= {f"COMPARE_ASSOCIATIONS ({group})" for group in ("size_128", "size_256", f"tissue_{tissue}")}
     expected |= {f"COMBINE_SCALES ({tissue})", f"COMPARE_SETTINGS ({tissue})", "COMBINE_ENRICHMENT"}
     expected |= {f"{step} ({tissue}.256)" for step in ("PREDICT_EXPRESSION", "DESCRIBE_FEATURES", "DRAW_FEATURES")}
-    expected |= {f"PREPARE_EXPRESSION ({tissue})", "SUMMARISE", "BUILD_EXPLORER", "MULTIQC"}
+    expected |= {f"PREPARE_EXPRESSION ({tissue})", "SUMMARISE", "BUILD_EXPLORER", "DRAW_FIGURES", "MULTIQC"}
     # The slides that are mapped may be others now; where they are the same, they are not encoded once more.
     assert run.ran() - {f"EXTRACT_MAPPED ({tissue}.256)"} == expected

@@ -8,7 +8,7 @@ import pytest
 from engine import nextflow
 
 pytestmark = pytest.mark.slow
-MADE_AGAIN = {"DRAW_FEATURES", "SUMMARISE", "BUILD_EXPLORER", "MULTIQC"}
+MADE_AGAIN = {"DRAW_FEATURES", "SUMMARISE", "BUILD_EXPLORER", "DRAW_FIGURES", "MULTIQC"}
 
 
 def ids_of(results: Path) -> set[str]:
@@ -22,9 +22,9 @@ def ids_of(results: Path) -> set[str]:
 
 
 def named(results: Path, ids: set[str]) -> set[str]:
-    """Files of the report and the explorer that hold any of the ids."""
+    """Files of the report, the explorer and the figures that hold any of the ids."""
     files = [results / "multiqc_report.html", *(results / "multiqc_report_data").rglob("*")]
-    files += (results / "explorer").rglob("*")
+    files += [*(results / "explorer").rglob("*"), *(results / "figures").rglob("*")]
     out = set()
     for path in files:
         if path.is_file():

@@ -80,7 +80,7 @@ def test_one_line_for_one_tissue_and_size(cohort, tiny_encoder, tmp_path):
     assert processes(run.ran()) == {
         *("CHECK_COHORT", "SEGMENT_TISSUE", "CHECK_SEGMENTED", "EXTRACT_FEATURES", "CHECK_SLIDES"),
         *("AGGREGATE_FEATURES", "PREPARE_EXPRESSION", "ADJUST_CONFOUNDERS", "SHARED_VARIANCE"),
-        *("SUMMARISE", "BUILD_EXPLORER", "MULTIQC"),
+        *("SUMMARISE", "BUILD_EXPLORER", "DRAW_FIGURES", "MULTIQC"),
     }
     assert "--primary 256,retrained,mean is not among what runs: 256,tiny,median is the primary setting" in run.text
     rows = pd.read_csv(next((run.outdir / "shared_variance").glob("*.shared_variance.tsv")), sep="\t", dtype=str)

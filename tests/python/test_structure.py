@@ -90,10 +90,10 @@ def test_versions_agree():
 
 
 def test_no_parameter_is_read_outside_the_entry_workflow():
-    """Subworkflows and processes get values; only an image's registry is a parameter of a module."""
+    """Subworkflows and processes get values."""
     for path in [*MODULES, *(ROOT / "subworkflows").glob("*.nf")]:
         text = re.sub(r"//.*", "", path.read_text())
-        assert set(re.findall(r"\bparams\.(?!nf|json)(\w+)", text)) <= {"container_registry"}, path
+        assert set(re.findall(r"\bparams\.(?!nf|json)(\w+)", text)) == set(), path
 
 
 def test_files_stay_short():
