@@ -1,7 +1,7 @@
 // HistoGEx: what a tissue slide says about gene expression.
 // Parameters become channels here, five subworkflows do the work; each process wraps one command line of bin/.
 
-include { helpText; paramsJson; validatedParams } from './subworkflows/params.nf'
+include { helpText; lockResults; validatedParams; writeParams } from './subworkflows/params.nf'
 include { checkTools } from './subworkflows/checks.nf'
 include { skippedStages } from './subworkflows/stages.nf'
 include { estimateText } from './subworkflows/estimate.nf'
@@ -29,10 +29,8 @@ workflow {
         System.exit(0)
     }
     checkTools()
-    file("${opts.outdir}/pipeline_info/params.json").with { path ->
-        path.parent.mkdirs()
-        path.text = paramsJson(opts)
-    }
+    def lock = lockResults(opts)
+    writeParams(opts)
 
     if (opts.predict) {
         PREDICT(opts)
@@ -105,6 +103,7 @@ workflow {
     }
 
     workflow.onComplete = {
+        lock?.close()
         def stats = workflow.stats
         println("HistoGEx: ${workflow.success ? 'done' : 'stopped'} after ${workflow.duration}: ${stats.succeedCount} tasks run, ${stats.cachedCount} cached, ${stats.failedCount} failed")
         if (workflow.success) {

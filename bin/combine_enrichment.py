@@ -16,7 +16,7 @@ from hx_cli import Faults, command, log, parser
 from hx_enrich_lists import GENE_LISTS, LISTS
 from hx_enrich_tables import SUMMARY
 from hx_gather import listed, read_all
-from hx_io import write_tsv
+from hx_io import read_parquet, write_tsv
 from hx_markers import MARKER_HITS
 from hx_term_overlap import TERM_OVERLAPS, TERM_SETS, found_terms, gene_summary, term_overlaps, term_sets
 
@@ -45,7 +45,7 @@ def read_parquets(folder: Path, pattern: str, columns: list[str]) -> pd.DataFram
     """These columns of all files of a name, names as text; no row without a file."""
     parts = [pd.DataFrame(columns=columns)]
     for path in sorted(folder.glob(pattern)):
-        table = pd.read_parquet(path, columns=columns)
+        table = read_parquet(path, columns=columns)
         parts.append(table.astype({name: object for name in table.select_dtypes("category")}))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
@@ -54,7 +54,7 @@ def read_pairs(folder: Path) -> pd.DataFrame:
     """Rows of enrichment.parquet that camera found."""
     parts = [pd.DataFrame(columns=PAIRS)]
     for path in sorted(folder.glob("*.enrichment.parquet")):
-        table = pd.read_parquet(path, columns=PAIRS)
+        table = read_parquet(path, columns=PAIRS)
         parts.append(table[table["q_camera"].notna()].astype(dict.fromkeys(PAIRS[:3], str)))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 

@@ -14,7 +14,7 @@ from hx_cli import DataError, preview
 from hx_donors import aggregated
 from hx_expression import rank_inverse_normal
 from hx_gene_lists import without_version
-from hx_io import read_table
+from hx_io import read_parquet, read_table
 
 GENE, FEATURE, ANNOTATION = KINDS = ("gene", "feature", "annotation")
 MOST_NEAREST = 3
@@ -138,9 +138,12 @@ def strongest_pairs(path: Path, setting: str, alpha: float, top: int) -> list[tu
 
     Args:
         path: <prefix>.association_genes.parquet.
+
+    Raises:
+        DataError: see read_parquet.
     """
     columns = ["setting", "gene", "best_feature", "gene_p", "gene_q"]
-    table = pd.read_parquet(path, columns=columns)
+    table = read_parquet(path, columns=columns)
     table = table[(table["setting"].astype(str) == setting) & (table["gene_q"] <= alpha)]
     table = table.sort_values(["gene_p", "gene"], kind="stable").head(top)
     features, genes = table["best_feature"].astype(str), table["gene"].astype(str)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from hx_cli import DataError, Faults
+from hx_cli import Faults
 from hx_companions import TEXTURE
+from hx_io import read_parquet
 
 COLUMNS = ["feature", "encoder", "setting", "chosen_for"]
 NEAREST = 3  # names that a message offers
@@ -36,12 +37,7 @@ def strongest(associations: Path | None, setting: str, count: int) -> dict[str, 
     """
     if associations is None:
         return {}
-    try:
-        genes = pd.read_parquet(associations, columns=["setting", "gene", "symbol", "best_feature", "nlog10p"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{associations.name}: no association_genes.parquet ({error}): make it with its stage"
-        ) from None
+    genes = read_parquet(associations, columns=["setting", "gene", "symbol", "best_feature", "nlog10p"])
     genes = genes[genes["setting"] == setting].astype({"best_feature": str, "symbol": str, "gene": str})
     genes = genes.sort_values(["nlog10p", "gene"], ascending=[False, True]).drop_duplicates("best_feature")
     return dict(genes.head(count)[["best_feature", "symbol"]].itertuples(index=False, name=None))

@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData, read_h5ad
 
 from hx_cli import DataError, Faults, preview
-from hx_io import read_table
+from hx_io import read_table, reading
 from hx_join import MIN_DONORS
 from hx_linear import (
     ResidualSpace,
@@ -85,10 +85,8 @@ def setting_prefix(text: str) -> str:
 
 def read_annotated(path: Path) -> AnnData:
     """Read an h5ad file. DataError: it is not there, or no h5ad."""
-    try:
+    with reading(path.name, "h5ad file"):
         return read_h5ad(path)
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path.name}: no readable h5ad file ({error}): make it again") from error
 
 
 def read_design(path: Path | None) -> pd.DataFrame | None:

@@ -14,6 +14,7 @@ from hx_enrichment import TERM_Q
 from hx_fdr import bh
 from hx_gene_lists import without_version
 from hx_gene_sets import Collection
+from hx_io import read_parquet
 
 LISTS = [
     *("kind", "list", "given", "setting", "collection", "set", "term", "universe", "size", "listed", "overlap"),
@@ -58,7 +59,8 @@ def query_ids(genes: Genes) -> np.ndarray:
 
 def factor_lists(path: Path, ids: np.ndarray, prefix: str) -> list[GeneList]:
     """Genes with q < .05 of each factor, by itself and beyond the rest of the model, by falling R2."""
-    table = pd.read_parquet(path)
+    numbers = [name for size, q, _ in FACTOR_LISTS for name in (size, q)]
+    table = read_parquet(path, columns=["gene", "factor", *numbers])
     place = {gene: k for k, gene in enumerate(ids)}
     table = table.assign(_place=table["gene"].astype(str).map(place)).dropna(subset="_place")
     found = []

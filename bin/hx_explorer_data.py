@@ -6,6 +6,7 @@ A table is packed by columns. A column is one of
     {"kind": "level", "levels": "a\\nb", "codes": base64}         texts that repeat; int32, -1 for none
     {"kind": "number", "values": base64}                         float32, NaN for a missing one
     {"kind": "integer", "values": base64}                        int32, no missing one
+    {"kind": "short", "values": base64}                          int16, likewise
     {"kind": "p", "values": base64}                              float32 of -log10 p, which no small p leaves
 with little-endian numbers: a fifth of the same as JSON, and read ten times as fast.
 """
@@ -41,7 +42,11 @@ def pack_column(column: pd.Series, is_p: bool = False) -> dict[str, str]:
     if pd.api.types.is_bool_dtype(column):
         column = column.map({True: "yes", False: "no"})
     if pd.api.types.is_integer_dtype(column) and not column.isna().any():
-        return {"kind": "integer", "values": base64_of(column.to_numpy(), "i4")}
+        short = column.abs().max() < 2**15  # NaN of no row is not
+        return {
+            "kind": "short" if short else "integer",
+            "values": base64_of(column.to_numpy(), "i2" if short else "i4"),
+        }
     if pd.api.types.is_numeric_dtype(column):
         return {"kind": "number", "values": base64_of(column.to_numpy(np.float64, na_value=np.nan), "f4")}
     codes, levels = pd.factorize(column.astype(object), use_na_sentinel=True)

@@ -10,6 +10,7 @@ import hx_report as report
 from hx_association import SUMMARY
 from hx_explorer_files import PUBLISHED, Files
 from hx_sizes import size_value
+from hx_verdict import predicted_of, shared_of
 
 KINDS = {  # kinds of table that tell of the settings that ran, as report.settings_of reads them
     "association_summary": SUMMARY,
@@ -58,9 +59,9 @@ def settings(tables: Mapping[str, pd.DataFrame], primary: str) -> pd.DataFrame:
         more = report.with_control(report.real(summary), summary).set_index("setting")
         rows = rows.join(more[[c for c in SHOWN if c in more]], on="setting")
     if "shared_variance" in tables:
-        rows = rows.join(report.shared_of(tables["shared_variance"]), on="setting", rsuffix="_shared")
+        rows = rows.join(shared_of(tables["shared_variance"]), on="setting", rsuffix="_shared")
     if "prediction_summary" in tables:
-        rows = rows.join(report.predicted_of(tables["prediction_summary"]), on="setting")
+        rows = rows.join(predicted_of(tables["prediction_summary"]), on="setting")
     same = [rows[c] == rows["tissue_id"].map(chosen[c]) for c in ("encoder", "aggregation")]
     rows["browsed"] = (same[0] & same[1]).map({True: "yes", False: "no"})
     rows["primary"] = (rows["setting"] == rows["tissue_id"].map(chosen["setting"])).map({True: "yes", False: "no"})

@@ -21,7 +21,8 @@ from hx_linear import standardise
 POINT_GENES = 200  # of a setting, the strongest
 POINT_FEATURES = 400  # that go with them
 SCALE = 1000  # values are int16 thousandths of a standard deviation
-MAX_LEVELS = 12  # of a factor that colours points
+MAX_LEVELS = 12  # of a factor that colours points, OTHER included
+OTHER = "(other)"  # the rarer levels of a factor that has more
 BINNED_PAIRS = 3  # of a gene, in a run to be shared
 
 
@@ -87,9 +88,10 @@ def residuals(
 
 
 def factors(features: AnnData, donors: np.ndarray, model: pd.DataFrame) -> pd.DataFrame:
-    """(donors, factors) of the ledger that can colour points: numbers, and names of at most MAX_LEVELS levels.
+    """(donors, factors) of the ledger that can colour points: numbers, and names of two levels or more.
 
-    model: columns factor and kind of confounder_model.tsv.
+    Of more than MAX_LEVELS levels the commonest are kept, the others are OTHER; a factor that names every donor, or one
+    level alone, is left out. model: columns factor and kind of confounder_model.tsv.
     """
     kinds = dict(zip(model["factor"], model["kind"], strict=True))
     found = {}
@@ -103,8 +105,14 @@ def factors(features: AnnData, donors: np.ndarray, model: pd.DataFrame) -> pd.Da
             found[name] = column.map(lambda value: None if pd.isna(value) else f"{value:g}")
         else:
             found[name] = column.astype(object)
-        if not pd.api.types.is_numeric_dtype(found[name]) and not 1 < found[name].nunique() <= MAX_LEVELS:
-            del found[name]
+        if not pd.api.types.is_numeric_dtype(found[name]):
+            counts = found[name].value_counts().rename_axis("level").reset_index()
+            if len(counts) < 2 or counts["count"].max() < 2:
+                del found[name]
+            elif len(counts) > MAX_LEVELS:
+                order = counts.astype({"level": str}).sort_values(["count", "level"], ascending=[False, True])
+                common = found[name].astype(str).isin(order["level"].head(MAX_LEVELS - 1))
+                found[name] = found[name].where(common | found[name].isna(), OTHER)
     return pd.DataFrame(found, index=range(len(donors)))
 
 

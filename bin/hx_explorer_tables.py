@@ -19,7 +19,7 @@ DESCRIBED = ["feature", "label", "chosen_for", "sentence", "technical", "r2_cv",
 P_COLUMNS = {
     "genes": ("p", "gene_q", "prediction_q"),
     "features": ("p", "q"),
-    "pairs": ("q_tree", "q"),
+    "pairs": ("q",),
     "terms": ("p_camera", "q_camera"),
     "ledger": ("p", "q"),
     "described": ("p",),
@@ -71,23 +71,24 @@ def gene_rows(tables: Prefix, setting: str) -> pd.DataFrame:
 
 
 def pair_rows(tables: Prefix, setting: str, files: Files) -> pd.DataFrame:
-    """Stored pairs, the strongest first; at most MAX_PAIRS."""
+    """Stored pairs, the strongest first, at most MAX_PAIRS; q: q_tree, else that of the setting."""
     pairs = of_setting(tables.pairs, setting)
     if pairs.empty:
         return pairs
     order = np.argsort(-pairs["nlog10p"].round(9), kind="stable")[:MAX_PAIRS]
     if len(pairs) > MAX_PAIRS:
         files.note(setting, f"the {MAX_PAIRS:,} strongest of {len(pairs):,} stored pairs are shown; the table has all")
-    return pairs.iloc[order].reset_index(drop=True)
+    pairs = pairs.iloc[order].reset_index(drop=True)
+    # The page shows one q.
+    return pairs.assign(q=pairs["q_tree"].fillna(pairs["q"])).drop(columns="q_tree")
 
 
 def feature_rows(tables: Prefix, setting: str, pairs: pd.DataFrame) -> pd.DataFrame:
     """A row a feature of the stored pairs: its hits, its best gene with r, beta and p, its cluster and description."""
     if pairs.empty:
         return pd.DataFrame()
-    hit = (pairs["q_tree"].notna() | pairs["q"].notna()).groupby(pairs["feature"].astype(str)).sum()
+    hit = pairs["q"].notna().groupby(pairs["feature"].astype(str)).sum()
     best = pairs.drop_duplicates("feature")
-    best = best.assign(q=best["q_tree"].fillna(best["q"]))
     rows = best[["feature", "gene", "r", "beta", "ci_low", "ci_high", "nlog10p", "q"]].rename(
         columns={"gene": "best_gene"}
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hx_cli import DataError, Faults, log, preview
-from hx_io import read_table
+from hx_io import read_parquet, read_table, reading
 from hx_join import KEY_SYNONYMS, read_keys, tissue_id
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "."}
@@ -50,11 +50,14 @@ def read_feature_table(path: Path) -> FeatureTable:
     if path.suffix == ".h5ad":
         import anndata
 
-        table = anndata.read_h5ad(path)
+        with reading(path, "h5ad file"):
+            table = anndata.read_h5ad(path)
+        if table.X is None:
+            raise DataError(f"{path}: no X in it: features are its X, a row a slide or donor")
         matrix = table.X.toarray() if hasattr(table.X, "toarray") else np.asarray(table.X)
         columns = pd.DataFrame(matrix.astype(np.float64), columns=table.var_names.astype(str))
     else:
-        columns = pd.read_parquet(path) if path.suffix == ".parquet" else read_table(path)
+        columns = read_parquet(path) if path.suffix == ".parquet" else read_table(path)
         columns = columns[[name for name in columns.columns if str(name).strip().lower() not in KEYS]]
     repeated = sorted(set(columns.columns[columns.columns.duplicated()].astype(str)))
     if repeated:

@@ -22,6 +22,7 @@ MM = 1 / 25.4  # inches
 ONE_COLUMN, TWO_COLUMNS = 88.0, 180.0  # mm
 MOST_COLUMNS = 5  # panels side by side, as in the study's figure 3
 DPI = 300
+PNG_LEVEL = 4  # of compression: twice as quick as the default, for a tenth more bytes
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY, DARK = "#999999", "#333333"
@@ -119,15 +120,18 @@ def percent(values: np.ndarray) -> np.ndarray:
 
 def save(figure: Figure, folder: Path, stem: str, title: str) -> list[str]:
     """Write <stem>.svg, .pdf and .png; their names. No date, user or version is written into them."""
+    figure.set_dpi(DPI)  # text is narrower in few pixels
+    figure.draw_without_rendering()  # lays it out, once for all files
+    figure.set_layout_engine("none")
     names = []
     about = {"Title": title, "Creator": "HistoGEx"}
-    for suffix, metadata in (
-        ("svg", {**about, "Date": None}),
-        ("pdf", {**about, "Producer": None, "CreationDate": None}),
-        ("png", {"Title": title, "Software": "HistoGEx"}),
+    for suffix, metadata, more in (
+        ("svg", {**about, "Date": None}, {}),
+        ("pdf", {**about, "Producer": None, "CreationDate": None}, {}),
+        ("png", {"Title": title, "Software": "HistoGEx"}, {"pil_kwargs": {"compress_level": PNG_LEVEL}}),
     ):
         name = f"{stem}.{suffix}"
         with atomic(folder / name) as temporary:
-            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata, facecolor="white")
+            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata, facecolor="white", **more)
         names.append(name)
     return names

@@ -73,6 +73,8 @@ def stacked_bars(rows: pd.DataFrame, null: str) -> Figure:
     for axis, tissue in zip(axes, tissues, strict=True):
         _bars(axis, rows[rows["tissue_id"] == tissue], sizes, encoders)
         axis.set_xticks(range(len(sizes)), [size_label(size) for size in sizes])
+        middle, half = (len(sizes) - 1) / 2, max(len(sizes) / 2, 1.0) + 0.1
+        axis.set_xlim(middle - half, middle + half)
         axis.tick_params(axis="x", length=0, rotation=90 if len(sizes) > 3 and len(axes) > 2 else 0)
         titled(axis, tissue)
     for axis in lowest(axes):

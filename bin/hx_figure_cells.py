@@ -35,9 +35,9 @@ def component_cells(rows: pd.DataFrame) -> Figure:
         q = own.pivot(index="factor", columns="pc", values="q").reindex(factors).to_numpy(float)
         values = percent(wide)
         mesh = axis.pcolormesh(values, cmap="cividis", vmin=0, vmax=top, edgecolors="white", linewidth=0.4)
-        for row, column in zip(*np.nonzero(q < FOUND), strict=True):
-            dark = values[row, column] < 0.6 * top
-            axis.plot(column + 0.5, row + 0.5, marker="o", markersize=2.2, color="white" if dark else "black")
+        for colour, found in (("white", values < 0.6 * top), ("black", values >= 0.6 * top)):
+            row, column = np.nonzero((q < FOUND) & found)
+            axis.plot(column + 0.5, row + 0.5, linestyle="", marker="o", markersize=2.2, color=colour)
         share = own.drop_duplicates("pc").set_index("pc")["share"]
         axis.set_xticks(np.arange(wide.shape[1]) + 0.5, [f"PC{pc}\n{100 * share[pc]:.0f} %" for pc in wide.columns])
         axis.set_yticks(np.arange(len(factors)) + 0.5, [shortened(name, LABEL_LETTERS) for name in factors])

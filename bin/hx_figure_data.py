@@ -55,6 +55,7 @@ class Tables:
         self.folder = folder
         self.by_name = {path.name: path for path in sorted(folder.rglob("*.tsv"))}
         self.skipped = dict(skipped)
+        self._known: dict[tuple, pd.DataFrame] = {}
 
     def read(self, kind: str, columns: list[str], of: str = "", more: list[str] | None = None) -> pd.DataFrame:
         """Columns of a table that has rows; of: what its file name begins with, '' for the whole run.
@@ -71,11 +72,14 @@ class Tables:
             raise LeftOut(f"{stage} was skipped: {self.skipped[stage]}")
         if name not in self.by_name:
             raise LeftOut(f"there is no table {name}")
-        said: list[str] = []
-        table = read_or_say(self.by_name[name], name, columns, said.append, more or [])
-        if table is None:
-            raise LeftOut(said[0])
-        return table
+        key = (name, *columns, *(more or []))
+        if key not in self._known:
+            said: list[str] = []
+            table = read_or_say(self.by_name[name], name, columns, said.append, more or [])
+            if table is None:
+                raise LeftOut(said[0])
+            self._known[key] = table
+        return self._known[key]
 
 
 def some(rows: pd.DataFrame, why: str) -> pd.DataFrame:

@@ -6,28 +6,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from hx_figure import BLUE, DARK, ONE_COLUMN, TWO_COLUMNS, blank, signed
+import hx_figure
+from hx_figure import BLUE, DARK, MM, ONE_COLUMN, TWO_COLUMNS, blank, signed
 from hx_figure_data import LeftOut
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """(h, w, 3) uint8 of a PNG or JPEG.
+def read_picture(path: Path, width_mm: float = TWO_COLUMNS) -> np.ndarray:
+    """(h, w, 3) uint8 of a PNG or JPEG, as wide as `width_mm` has pixels in print.
 
     Raises:
         LeftOut: not a picture, or cut short.
     """
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            width = int(width_mm * MM * hx_figure.DPI)
+            size = width, max(1, round(width * picture.height / picture.width))
+            return np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS))
+    except (OSError, Image.DecompressionBombError) as error:
         raise LeftOut(f"the picture {path.name} cannot be read") from error
 
 
-def picture_figure(pixels: np.ndarray, width_mm: float = TWO_COLUMNS) -> Figure:
-    """A picture that fills the figure; pixels: (h, w, 3) uint8."""
-    figure = blank(width_mm, width_mm * pixels.shape[0] / pixels.shape[1])
+def picture_figure(pixels: np.ndarray) -> Figure:
+    """A picture of read_picture that fills the figure, a pixel a dot."""
+    height, width = pixels.shape[:2]
+    figure = blank(width / hx_figure.DPI / MM, height / hx_figure.DPI / MM)
     figure.set_layout_engine("none")
     axis = figure.add_axes((0, 0, 1, 1))
     axis.imshow(pixels, aspect="auto", interpolation="none")

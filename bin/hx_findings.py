@@ -119,7 +119,7 @@ def each(parts: Sequence[str], most: int = MOST, what: str = "tissue") -> str:
     ('Lung: 1 gene; Skin: 2 genes.', 'a; b; c; and 2 more tissues in the table.')
     """
     rest = len(parts) - most
-    more = [f"and {count(rest, what)[:-len(what) - (rest != 1)]}more {what}{'s' * (rest != 1)} in the table"]
+    more = [f"and {count(rest, what)[: -len(what) - (rest != 1)]}more {what}{'s' * (rest != 1)} in the table"]
     return "; ".join([*parts[:most], *(more if rest > 0 else [])]) + "." if parts else NOTHING
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from hx_cli import log
-from hx_io import write_json
+from hx_io import reading, write_json
 
 URL = "https://biit.cs.ut.ee/gprofiler"
 TIMEOUT = 60.0  # seconds of one request
@@ -69,13 +69,18 @@ def ask(asked: dict[str, object], url: str, kept: Path | None, out: Path) -> Ans
 
     The answer is written to folder `out` under its payload's name. Nothing that goes wrong on the way is an error of
     the run: the answer says what it was.
+
+    Raises:
+        DataError: the kept answer is damaged.
     """
     payload = sha256(json.dumps([url, asked], sort_keys=True).encode()).hexdigest()
     earlier = kept / f"{payload}.json" if kept else None
     if earlier is not None and earlier.is_file():
-        content = json.loads(earlier.read_text())
+        with reading(earlier, "answer of g:Profiler"):
+            content = json.loads(earlier.read_text())
+            answer = Answer(_table(content["result"]), "cached", 0, content["version"], payload, "")
         write_json(content, out / f"{payload}.json")
-        return Answer(_table(content["result"]), "cached", 0, content["version"], payload, "")
+        return answer
     status, message = "unreachable", ""
     for attempt, wait in enumerate((0.0, *WAITS), 1):
         time.sleep(wait)

@@ -9,13 +9,13 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from hx_cli import DataError
+from hx_cli import DataError, TemporaryFailure
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +36,26 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def reading(path: str | Path, kind: str) -> Iterator[None]:
+    """Around a library's reading of a file of some kind: whatever it raises, the file is at fault.
+
+    Bytes that are not theirs make libraries raise anything (h5py RuntimeError, anndata IORegistryError, pyarrow
+    ArrowNotImplementedError). What is told for people who call goes through: DataError, TemporaryFailure; so does
+    MemoryError, as a sound file may be too large.
+
+    Raises:
+        DataError: names the file and what the library says.
+    """
+    try:
+        yield
+    except (DataError, TemporaryFailure, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise DataError(f"{path}: no readable {kind} ({reason}): copy or make it again") from error
 
 
 # Lines before the header of a dbGaP table: `# Study accession: ...`, `##<tab>phv...`; a BED header (#chr) is none.
@@ -136,6 +156,22 @@ def dictionary_table(rows: pd.DataFrame, schema: "pa.Schema") -> "pa.Table":
     columns = {name: pa.array(rows[name]) for name in schema.names}
     columns |= {name: columns[name].cast(pa.string()).dictionary_encode() for name in names}
     return pa.table(columns).cast(schema)
+
+
+def read_parquet(path: str | Path, columns: list[str] | None = None, needed: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a Parquet table, or some of its columns.
+
+    Args:
+        needed: columns that it must have, where all are read.
+
+    Raises:
+        DataError: no Parquet file, cut short, or a column is lacking.
+    """
+    with reading(path, "Parquet table"):
+        table = pd.read_parquet(path, columns=columns)
+    if lacking := [name for name in needed if name not in table]:
+        raise DataError(f"{path}: no column {', '.join(lacking)}: give the table as its stage wrote it")
+    return table
 
 
 def write_parquet(table: "pa.Table", path: str | Path) -> None:

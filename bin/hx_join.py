@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from hx_cli import DataError, Faults, preview
-from hx_io import read_table, sha1_bucket
+from hx_io import read_parquet, read_table, reading, sha1_bucket
 
 ID_PATTERN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 FOLDS = 5
@@ -237,15 +237,17 @@ def read_keys(path: str | Path) -> pd.DataFrame:
     if path.suffix == ".h5ad":
         import anndata
 
-        table = anndata.read_h5ad(path, backed="r").obs
+        with reading(path, "h5ad file"):
+            table = anndata.read_h5ad(path, backed="r").obs
         if not {"sample", "donor"} & set(key_columns(table.columns)):
             table = table.assign(sample=table.index)
         table = table.reset_index(drop=True)
     elif path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
-        names = key_columns(pq.read_schema(path).names)
-        table = pd.read_parquet(path, columns=sorted(set(names.values())))
+        with reading(path, "Parquet table"):
+            names = key_columns(pq.read_schema(path).names)
+        table = read_parquet(path, columns=sorted(set(names.values())))
     else:
         table = read_table(path)
     found = {key: column for key, column in key_columns(table.columns).items() if key in ("sample", "donor", "tissue")}

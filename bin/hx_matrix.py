@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hx_cli import DataError
+from hx_io import reading
 from hx_matrix_base import GENE_HEADERS, SYMBOL_HEADERS, Block, CappedFaults, Matrix
 from hx_matrix_text import TextMatrix
 
@@ -47,10 +48,8 @@ class ParquetMatrix(Matrix):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
+        with reading(path, "Parquet table"):
             schema = pq.read_schema(path)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{path}: no Parquet file ({error}): copy or download it again") from error
         numeric = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
         text = [f.name for f in schema if f.name not in numeric]
         symbols = [name for name in text if name.lower() in SYMBOL_HEADERS]
@@ -85,10 +84,8 @@ class H5adMatrix(Matrix):
         super().__init__(path, row_word="gene", header="obs names")
         import anndata
 
-        try:
+        with reading(path, "h5ad file"):
             self.data = anndata.read_h5ad(path, backed="r")
-        except OSError as error:
-            raise DataError(f"{path}: no h5ad file ({error}): copy or write it again") from error
         self.name_samples(map(str, self.data.obs_names))
 
     def blocks(self, wanted: list[str]) -> Iterator[Block]:

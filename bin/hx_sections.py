@@ -7,8 +7,9 @@ import pandas as pd
 
 from hx_disclosure import FEW, Disclosure, few
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, escape, table, text
-from hx_report import PEOPLE_KINDS, RULE, without_ids
+from hx_report import PEOPLE_KINDS, without_ids
 from hx_report import losses as report_losses
+from hx_verdict import RULE
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -103,10 +104,7 @@ def verdict(rows: pd.DataFrame) -> dict:
     if "hits" in rows and len(rows):
         level = f"{LEVELS[rows['correction'].iloc[0]]} &le; {rows['alpha'].iloc[0]:g}"
         shown.append(f"Feature-gene pairs with {level} in the primary setting, beside those with donors shuffled.")
-        wrong.append(
-            "Hits in the control, or control lambdas on one side of 1 in all tissues, would be wrong. "
-            f"Control check: {RULE}."
-        )
+        wrong.append("Hits in the control, or control lambdas on one side of 1 in all tissues, would be wrong.")
     if "predicted" in rows:
         shown.append("Genes that all features together tell beyond the covariates, and their gain in donors left out.")
         wrong.append("Such genes with donors shuffled would be wrong.")
@@ -114,9 +112,14 @@ def verdict(rows: pd.DataFrame) -> dict:
         shown.append("The encoder has random weights: it was never trained.")
     word, adjusted = adjustment(rows, robustness="hits" in rows)
     columns = {
-        "status": named("Control check", RULE, LIGHT),
+        "status": named("Status", "red, amber or green, by the rule over the table", LIGHT),
+        "why": named("Why", "What the rule found", {}),
         "donors": named("Donors", "Donors with features and expression", PEOPLE),
         "slides": named("Slides", "Slides in the sheet", PEOPLE),
+        "patches": named("Patches", "Of the setting's size, on slides that were read", COUNT),
+        "accuracy": named(
+            "Accuracy", "Of the tissue's validation patches those that the classifier calls by name", RATIO
+        ),
         "shared": named("Shared variance", "Share of expression's variance, less what chance explains", RATIO),
         "shared_low": named("from", "95 % interval, grouped jackknife over donors", RATIO),
         "shared_high": named("to", "Upper end of the interval", RATIO),
@@ -132,6 +135,9 @@ def verdict(rows: pd.DataFrame) -> dict:
         "control_genes_with_hit": named("Control genes", "The same with donors shuffled", COUNT),
         "lambda_gc": named("Lambda", "Median chi-square of p over its expectation", RATIO),
         "control_lambda_gc": named("Control lambda", "The same with donors shuffled", RATIO),
+        "lambda_low": named("permuted from", "Smallest lambda of permutations of the features' donors", RATIO),
+        "lambda_high": named("permuted to", "Largest of them", RATIO),
+        "hits_shuffle_within": named("Hits within strata", "With donors shuffled within their strata", COUNT),
         "detectable_r": named("Detectable |r|", "At 80 % power and the Bonferroni cut over all pairs", RATIO),
         "predicted": named("Genes predicted", "q of the test of all features at most alpha", COUNT),
         "control_predicted": named("Control predicted", "The same with donors shuffled", COUNT),
@@ -146,7 +152,7 @@ def verdict(rows: pd.DataFrame) -> dict:
         "verdict",
         f"Verdict by tissue ({word})",
         " ".join([*(shown or ["Each tissue's primary setting."]), adjusted]),
-        " ".join([*(wrong or ["Fewer donors than you expect would be wrong."]), stands_in]),
+        " ".join([*(wrong or ["Fewer donors than you expect would be wrong."]), f"Status: {RULE}.", stands_in]),
         rows,
         {name: header for name, header in columns.items() if name in rows and rows[name].notna().any()},
         "summary/verdict.tsv",

@@ -133,7 +133,8 @@ def patches_of(slides: pd.DataFrame, chosen: pd.DataFrame) -> pd.Series:
 def accuracy_of(confusion: pd.DataFrame, chosen: pd.DataFrame) -> pd.Series:
     """Index tissue_id: share of its validation patches that the classifier of the setting's size calls by its name."""
     own = confusion[confusion["variant"].fillna("") == ""].astype({"size": str})
-    own = own.merge(chosen[["tissue_id", "size"]].astype(str), left_on=["truth", "size"], right_on=["tissue_id", "size"])
+    sizes = chosen[["tissue_id", "size"]].astype(str)
+    own = own.merge(sizes, left_on=["truth", "size"], right_on=["tissue_id", "size"])
     right = own["patches"].where(own["predicted"] == own["truth"], 0).groupby(own["truth"]).sum()
     return (right / own.groupby("truth")["patches"].sum()).rename("accuracy")
 

@@ -40,11 +40,12 @@ from hx_cli import Faults, command, log, parser, primary_setting, skipped_stage
 from hx_cohort_report import page_tables
 from hx_disclosure import INTERNAL, Disclosure, add_arguments, read_pseudonyms
 from hx_gather import gather, listed, read_all, typed
-from hx_io import write_tsv
+from hx_io import read_parquet, write_tsv
 from hx_join import DROPPED_COLUMNS, gathered
 from hx_methods import methods_section
 from hx_mqc import write_sections
 from hx_slide_sections import slide_sections
+from hx_verdict import verdict
 
 MATCHING = ["tissue", "tissue_id", "slides", "slides_usable", "donors", "matched_donors", "donors_kept", "rule"]
 STATUS = ["sample", "tissue_id", "status", "reason"]
@@ -94,8 +95,8 @@ def read_genes(paths: list[Path], chosen: pd.DataFrame) -> pd.DataFrame:
     wanted = set(chosen["setting"])
     tables = []
     for path in paths:
-        table = pd.read_parquet(path)
         names = {name: str for name in ("setting", "gene", "symbol", "best_feature")}
+        table = read_parquet(path, needed=list(names))
         tables.append(table[table["setting"].isin(wanted)].astype(names))
     return pd.concat(tables, ignore_index=True)
 
@@ -206,7 +207,7 @@ def main(argv: list[str] | None) -> None:
     settings = report.settings_of(found, args.primary.split(",")[2])
     chosen = report.primary_settings(settings, args.primary)
     tables = {
-        "verdict": report.verdict(chosen, matching, found),
+        "verdict": verdict(chosen, matching, found, status),
         "flow": report.flow(matching, status, settings),
         "losses": report.losses(dropped),
         "dropped": dropped,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the tables of docs/scaling.md from docs/scaling.json: setup/scaling_doc.py [--estimate]
 
-docs/scaling.json holds what benchmarks/bench_scale.py measured, what `--estimate` prints for cohorts of three sizes (made
-anew by --estimate), and the inputs that are nobody's measurement: prices and rates. The text between the tables stays.
+docs/scaling.json holds what benchmarks/bench_scale.py measured, what `--estimate` prints for cohorts of three sizes
+(made anew by --estimate), and inputs that nobody measured: prices and rates. The text between the tables stays.
 """
 
 import argparse
@@ -76,10 +76,14 @@ def head_table(rows: list[dict]) -> str:
     header += ["resume: wall, min", "CPU, s", "GB"]
     names = ["slides", "tasks", "minutes", "cpu_s", "peak_gb", "work_inodes", "result_files"]
     names += ["resume_minutes", "resume_cpu_s", "resume_peak_gb"]
-    return table(
-        header,
-        [[f"{row[name]:,.1f}" if isinstance(row[name], float) else f"{row[name]:,}" for name in names] for row in rows],
-    )
+    return table(header, [[measured(row[name]) for name in names] for row in rows])
+
+
+def measured(value: float | None) -> str:
+    """A measurement; null is one that was not made."""
+    if value is None:
+        return "not measured"
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def cohort_table(estimates: dict[str, dict]) -> str:
@@ -103,8 +107,8 @@ def cohort_table(estimates: dict[str, dict]) -> str:
 def machine_cost(of: dict, machine: dict) -> dict[str, float]:
     """Hours and money of a cohort on some machines.
 
-    GPU hours are the core hours of the networks over the cores that a GPU stands for: its patches a second times the core
-    seconds of a patch. Reading runs beside encoding on the cores of the same nodes, statistics after both.
+    GPU hours are the core hours of the networks over the cores that a GPU stands for: its patches a second times the
+    core seconds of a patch. Reading runs beside encoding, statistics after both.
     """
     core_s = json.loads((ROOT / "assets" / "costs.json").read_text())["encode_core_seconds_per_patch"]
     gpu_h = (of["encoding_h"] + of["training_h"]) / (machine["patches_per_second"] * core_s)

@@ -1,23 +1,24 @@
 // Who is analysed: slides, donors and RNA samples joined, every loss listed.
 
-include { pathList        } from './params.nf'
+include { pathList; unsafePath } from './params.nf'
 include { SIMULATE_COHORT } from '../modules/simulate_cohort/main.nf'
 include { PREPARE_GTEX    } from '../modules/prepare_gtex/main.nf'
 include { PREPARE_TCGA    } from '../modules/prepare_tcga/main.nf'
 include { CHECK_COHORT    } from '../modules/check_cohort/main.nf'
 
-// Rows of a table with a header; the separator is the one that the header holds most of.
+// Rows of a table with a header; the separator is the one that the header holds most of. The apostrophe that write_tsv of
+// bin/hx_io.py sets before what a spreadsheet would run is taken off, as its read_table does.
 def sheetRows(sheet) {
     def header = sheet.withReader { reader -> reader.readLine() } ?: ''
     def separator = ['\t', ';', ','].max { s -> header.count(s) }
     return sheet.splitCsv(header: true, sep: separator, quote: separator == '\t' ? null : '"', strip: true)
-        .collect { row -> row.collectEntries { name, value -> [name.replace('\ufeff', ''), value] } }
+        .collect { row -> row.collectEntries { name, value -> [name.replace('\ufeff', ''), value?.replaceFirst('^\'(?=\\s*[=+@-].)', '')] } }
 }
 
 // A slide of a samplesheet as a path: absolute or a URI as it is, else beside the sheet. Links are followed, since a
 // container sees only the folder of the path that it is given.
 def slidePath(sheet, slide) {
-    def path = slide.contains('://') || slide.startsWith('/') ? file(slide) : sheet.parent.resolve(slide)
+    def path = slide.contains('://') || slide.startsWith('/') ? file(slide, glob: false) : sheet.parent.resolve(slide)
     return path.scheme == 'file' && path.exists() ? path.toRealPath() : path
 }
 
@@ -44,10 +45,14 @@ def patchFeatureSample(path) {
 // Why the slide of a row cannot be staged; null when it can.
 def missingPart(sheet, row) {
     if (!row.slide) { return null }
+    def unsafe = 'with a line end, $, *, ? or a backslash, which a shell reads: rename it'
+    if (unsafePath(row.slide) || unsafePath(row.tissue_geojson ?: '')) { return "a path ${unsafe}" }
     def slide = slidePath(sheet, row.slide)
+    if (unsafePath(slide)) { return "a link to a path ${unsafe}" }
     if (!slide.exists()) { return "slide not found: ${row.slide}" }
     def part = slideParts(slide).find { path -> !path.exists() }
     if (part) { return "slide without its folder: ${part.name} is not beside ${row.slide}" }
+    if (slideParts(slide).any { path -> unsafePath(path) }) { return "a file beside ${row.slide} has a name ${unsafe}" }
     return row.tissue_geojson && !slidePath(sheet, row.tissue_geojson).exists() ? "tissue_geojson not found: ${row.tissue_geojson}" : null
 }
 
@@ -64,7 +69,7 @@ def missingFiles(sheet, patch_features) {
     def have = patch_features.collect { path -> patchFeatureSample(path) }.toSet()
     def reasons = rows.collect { row ->
         def reason = !patch_features ? missingPart(sheet, row) : row.sample in have ? null : 'no patch features of this sample in --patch_features'
-        reason ? "${row.sample}\t${reason}" : null
+        reason ? [row.sample, reason].collect { cell -> cell.replaceAll('\\p{Cntrl}', '?') }.join('\t') : null
     }
     return (['sample\treason'] + reasons.findAll { line -> line }).join('\n')
 }

@@ -92,10 +92,11 @@ def estimateText(opts) {
     def whole = (names - builtIn()).collect { name -> name.startsWith('retrained') ? (opts.classifier_px / 299) ** 2 : 1 }.sum() ?: 0
     def encoding = (patches + mapped) * whole * cost.encode_core_seconds_per_patch
     def statistics = statisticsSeconds(tasks, cost, opts, encoders * (opts.features ? 1 : opts.aggregations.tokenize(',').size()))
+    def slides = rows.size().toLong() // bytes pass what an integer holds
     def kept = patches * encoders * cost.bytes_per_patch_feature[opts.save_patch_features]
-    def summaries = batches ? rows.size() * encoders * sizes.size() * cost.bytes_per_slide_summary_encoder_and_size : 0
-    def places = opens_slides ? patches * cost.bytes_per_patch_place + rows.size() * cost.bytes_of_pictures_per_slide : 0
-    def slides_read = opens_slides ? rows.size() * cost.bytes_per_slide : 0
+    def summaries = batches ? slides * encoders * sizes.size() * cost.bytes_per_slide_summary_encoder_and_size : 0
+    def places = opens_slides ? patches * cost.bytes_per_patch_place + slides * cost.bytes_of_pictures_per_slide : 0
+    def slides_read = opens_slides ? slides * cost.bytes_per_slide : 0
     // Four pictures and outlines, a file of patches a size, a summary.
     def files_per_slide = opens_slides ? 5 + sizes.size() + (opts.save_patch_features == 'none' ? 0 : sizes.size() * encoders) : 0
     def files = rows.size() * files_per_slide + settings * cost.result_files_per_tissue_and_size + 40

@@ -158,6 +158,7 @@ workflow EXPLAIN {
     labels   = ASSOCIATE_ANNOTATIONS.out.values                                                     // channel: [ meta, path(*.label_values.tsv) ]
     explored = ASSOCIATE.out.results.map { _meta, paths -> paths.find { path -> path.name.endsWith('.associations.parquet') } }.mix(
         PREDICT_EXPRESSION.out.genes.map { _meta, path -> path }, ENRICH.out.pairs, ch_designs.map { _meta, path -> path },
+        ASSOCIATE_ANNOTATIONS.out.features.map { _meta, path -> path },
     )                                                                                               // channel: path, what the explorer reads beside tables
     genes    = ASSOCIATE.out.genes.flatten()                                                        // channel: path(*_genes.parquet)
     models   = PREDICT_EXPRESSION.out.models.map { _meta, paths -> paths }                          // channel: path(*.model.h5), or lists

@@ -43,7 +43,9 @@ def checkTypes(given) {
             if (raw != null && raw.toString() != '') {
                 def value = coerce(raw, p.type)
                 typed[name] = value
-                if (value == null) { faults << "--${name} must be of type ${p.type}, got '${raw}'" }
+                // These options are the shell's by their purpose.
+                if (name != 'gpu_container_options' && (raw.toString() =~ '[\\p{Cntrl}$`]').find()) { faults << "--${name} holds a line end or other control character, a dollar sign or a backtick: leave it out" }
+                else if (value == null) { faults << "--${name} must be of type ${p.type}, got '${raw}'" }
                 else if (p['enum'] && !p['enum'].any { e -> e.toString() == value.toString() || (p.type == 'number' && e.toBigDecimal() == value) }) { faults << "--${name} must be one of ${p['enum'].join(', ')}, got '${raw}'" }
                 else if (p.minimum != null && value < p.minimum) { faults << "--${name} must be at least ${p.minimum}, got ${raw}" }
                 else if (p.maximum != null && value > p.maximum) { faults << "--${name} must be at most ${p.maximum}, got ${raw}" }
@@ -55,6 +57,12 @@ def checkTypes(given) {
     given.keySet().findAll { name -> !typed.containsKey(name) && !name.contains('-') }
         .each { name -> faults << "unknown parameter --${name}: see --help" }
     return [typed, faults]
+}
+
+// Whether a shell would read a path as something else than itself: the engine escapes all but line ends and other control
+// characters, $ and patterns. A line end in the name of a file would begin a command.
+def unsafePath(path) {
+    return (path.toString() =~ '[\\p{Cntrl}$*?\\\\]').find()
 }
 
 // Paths of a comma-separated list of paths and globs, sorted; null gives [].
@@ -151,6 +159,9 @@ def checkTogether(opts) {
             if (!found || found.any { path -> !path.exists() }) { faults << "--${name}: no such file: ${part.trim()}" }
         }
     }
+    def within = ['gtex_dir', 'tcga_dir', 'replication'].findAll { name -> opts[name] && file(opts[name]).exists() }.collectMany { name -> files("${opts[name]}/**") }
+    def named = ['features', 'patch_features', 'expression', 'covariates', 'retrained_weights', 'summaries', 'genotypes', 'annotations', 'causality_summaries'].collectMany { name -> pathList(opts[name]) }
+    (within + named).findAll { path -> unsafePath(path) }.each { path -> faults << "${path.toString().replaceAll('\\p{Cntrl}', '?')}: a path with a line end, \$, *, ? or a backslash, which a shell reads: rename it" }
     pathList(opts.genotypes).findAll { path -> path.name.endsWith('.bed') && path.exists() }.each { path ->
         def lacking = ['.bim', '.fam'].findAll { suffix -> !path.resolveSibling(path.name[0..-5] + suffix).exists() }
         if (lacking) { faults << "--genotypes: ${path.name[0..-5]}${lacking.join(' and ')} is not beside ${path}" }
@@ -201,6 +212,37 @@ def primarySetting(opts) {
     def parts = [declared, running].transpose().collect { part, some -> part in some ? part : some[0] }
     if (parts.join(',') != opts.primary) { log.warn("--primary ${opts.primary} is not among what runs: ${parts.join(',')} is the primary setting") }
     return parts.join(',')
+}
+
+// pipeline_info/params.json, under its name once it is whole: a run that is killed, or a full disk, leaves no part of one.
+def writeParams(opts) {
+    def path = file("${opts.outdir}/pipeline_info/params.json")
+    def part = path.resolveSibling(".${workflow.sessionId}.params.json")
+    path.parent.mkdirs()
+    part.text = paramsJson(opts)
+    part.moveTo(path)
+}
+
+// Keep other runs out of a results folder; with a fault and exit 2 where another one is at work in it. The system frees the
+// lock when this process ends, however it ends, so that a killed run leaves none behind. Object stores know no locks.
+def lockResults(opts) {
+    def path = file("${opts.outdir}/pipeline_info/.lock")
+    if (path.scheme != 'file') { return null }
+    path.parent.mkdirs()
+    def channel = new RandomAccessFile(path.toFile(), 'rw').channel
+    def lock = null
+    try {
+        lock = channel.tryLock()
+    }
+    catch (IOException error) {
+        log.warn("${path}: this file system keeps no locks (${error.message}): let no second run write to ${opts.outdir}")
+        return channel
+    }
+    if (lock == null) {
+        System.err.println("Parameter check failed:\n  * --outdir ${opts.outdir}: another run is at work in it: wait for its end, or give another folder")
+        System.exit(2)
+    }
+    return lock
 }
 
 // The parameters as JSON that `-params-file` takes to run the same again.

@@ -3,7 +3,7 @@
 
 (() => {
   const { svg, number } = histogex;
-  const ROW = 24, WIDTH = 720, MIDDLE = 150, TOP = 26, MOST = 30;
+  const ROW = 24, TOP = 26, MOST = 30;
   const SIDES = /** @type {const} */ (["image_pcs", "expression_pcs"]);
 
   /**
@@ -11,6 +11,8 @@
    * @param {any} pick control that chooses `given` @param {string} file name of its download
    */
   function ledger(rows, given, pick, file) {
+    // Narrower on a phone, so that both sides are in sight.
+    const narrow = innerWidth < 560, WIDTH = narrow ? 366 : 720, MIDDLE = narrow ? 116 : 150, LETTERS = narrow ? 15 : 20;
     const level = rows.filter((row) => row.given === given && row.level === "factor");
     const of = Object.fromEntries(SIDES.map((view) => [view, new Map(level.filter((row) => row.view === view).map((row) => [row.factor, row]))]));
     const value = (/** @type {string} */ view, /** @type {string} */ factor) => of[view].get(factor)?.adjusted ?? NaN;
@@ -23,7 +25,7 @@
     const bar = (/** @type {number} */ side, /** @type {any} */ row, /** @type {number} */ top) => {
       const sign = side ? 1 : -1, to = start[side] + sign * length(row.adjusted), title = `${row.factor}: ${number(100 * row.adjusted)} % (${number(100 * row.adjusted_low)} to ${number(100 * row.adjusted_high)})${row.q === undefined || row.q === "" ? "" : `, q ${histogex.pValue(row.q)}`}`;
       return [svg("rect", { class: side ? "expression" : "image", x: Math.min(start[side], to), y: top + 5, width: Math.abs(to - start[side]), height: ROW - 10 }, svg("title", {}, title)),
-        svg("line", { class: "error", x1: start[side] + sign * length(row.adjusted_low), x2: start[side] + sign * length(row.adjusted_high), y1: top + ROW / 2, y2: top + ROW / 2 })];
+        Number.isFinite(row.adjusted_low) && svg("line", { class: "error", x1: start[side] + sign * length(row.adjusted_low), x2: start[side] + sign * length(row.adjusted_high), y1: top + ROW / 2, y2: top + ROW / 2 })];
     };
     const marks = histogex.ticks(0, high, 3);
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", class: "plot wide", "aria-label":
@@ -35,7 +37,7 @@
       })),
       factors.map((factor, k) => {
         const top = TOP + k * ROW, model = level.find((row) => row.factor === factor)?.in_model === "yes";
-        return [svg("text", { x: WIDTH / 2, y: top + ROW / 2 + 4, "text-anchor": "middle", class: model ? "strong" : null }, factor.length > 20 ? `${factor.slice(0, 19)}\u2026` : factor),
+        return [svg("text", { x: WIDTH / 2, y: top + ROW / 2 + 4, "text-anchor": "middle", class: model ? "strong" : null }, svg("title", {}, factor), factor.length > LETTERS ? `${factor.slice(0, LETTERS - 1)}\u2026` : factor),
           SIDES.map((view, side) => of[view].has(factor) && bar(side, of[view].get(factor), top))];
       }));
     const columns = ["view", "factor", "in_model", "given", "adjusted", "adjusted_low", "adjusted_high", "null", "p", "q"];

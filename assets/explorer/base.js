@@ -57,7 +57,7 @@ const histogex = {};
 
   /** A p- or q-value. @param {number} p */
   function pValue(p) {
-    if (Number.isNaN(p)) return "";
+    if (typeof p !== "number" || Number.isNaN(p)) return "";
     if (p < 1e-300) return "< 1e-300";
     return p < 0.001 ? p.toExponential(1) : p.toFixed(3);
   }

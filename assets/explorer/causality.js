@@ -3,7 +3,7 @@
 
 (() => {
   const { el, svg, number, pValue, count, message, tableColumn: column } = histogex;
-  const ROW = 30, WIDTH = 560, LEFT = 230, TOP = 8;
+  const ROW = 30, TOP = 8;
 
   /** @param {any} setting @param {any} index @param {any} here */
   function causality(setting, index, here) {
@@ -19,7 +19,7 @@
     const table = new histogex.Table({ caption: "Pairs", file: `${setting.setting}.causality`, rows: causes.rows, columns, height: 560, kept: true, text: (/** @type {number} */ row) => words[row], open: (/** @type {number} */ row) => histogex.choose({ pair: key(row) }) });
     const counts = new Map();
     for (let row = 0; row < causes.rows; row++) { const verdict = causes.at("verdict", row) || "not tested"; counts.set(verdict, (counts.get(verdict) ?? 0) + 1); }
-    const panel = el("div", { class: "panel", role: "region", "aria-label": "Chosen pair" });
+    const panel = el("div", { class: "panel", role: "region", "aria-label": "Estimates of the chosen pair" });
     const root = el("div", {}, el("section", { class: "card" }, el("h2", {}, "What acts on what"),
       el("p", {}, `Pairs that go together, asked both ways by variants that tell one of them (Mendelian randomisation): ${[...counts].map(([verdict, n]) => `${verdict} ${count(n)}`).join(", ")}. A direction is named where at least two instruments agree and no assumption that can be tested failed; even then a heritable common cause would look the same.`)), table.root);
     let shown = "\n";
@@ -62,13 +62,14 @@
 
   /** Effects with their intervals, a row an estimate. @param {Record<string, any>[]} rows @param {string} file */
   function forest(rows, file) {
+    const narrow = innerWidth < 560, WIDTH = narrow ? 330 : 560, LEFT = narrow ? 140 : 230, LETTERS = narrow ? 19 : 32;
     const xs = histogex.range([0, ...rows.flatMap((row) => [row.effect, row.ci_low, row.ci_high, row.slope]).filter(Number.isFinite)]), height = TOP + rows.length * ROW + 42;
-    const x = histogex.scale(xs, [LEFT, WIDTH - 12]), end = (/** @type {string} */ text) => (text.length > 32 ? `${text.slice(0, 31)}\u2026` : text);
+    const x = histogex.scale(xs, [LEFT, WIDTH - 12]), end = (/** @type {string} */ text) => (text.length > LETTERS ? `${text.slice(0, LETTERS - 1)}\u2026` : text);
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", class: "plot", "aria-label": `Effects by instruments: ${rows.map((row) => `${row.exposure_label || row.exposure} on ${row.outcome_label || row.outcome}, ${row.method}, ${number(row.effect)} (${number(row.ci_low)} to ${number(row.ci_high)})`).join("; ")}` },
       histogex.ticks(xs[0], xs[1]).map((/** @type {number} */ t) => [svg("line", { class: t === 0 ? "axis" : "grid", x1: x(t), x2: x(t), y1: TOP, y2: height - 38 }), svg("text", { x: x(t), y: height - 22, "text-anchor": "middle" }, histogex.tickText(t))]),
       rows.map((row, k) => {
         const y = TOP + (k + 0.5) * ROW;
-        return [svg("text", { class: "label", x: 4, y: y - 1 }, end(`${row.exposure_label || row.exposure} on ${row.outcome_label || row.outcome}`)), svg("text", { x: 4, y: y + 12 }, end(`${row.method}, ${row.source}`)),
+        return [svg("text", { class: "label", x: 4, y: y - 1 }, svg("title", {}, `${row.exposure_label || row.exposure} on ${row.outcome_label || row.outcome}`), end(`${row.exposure_label || row.exposure} on ${row.outcome_label || row.outcome}`)), svg("text", { x: 4, y: y + 12 }, end(`${row.method}, ${row.source}`)),
           Number.isFinite(row.ci_low) && svg("line", { class: "error", x1: x(row.ci_low), x2: x(row.ci_high), y1: y, y2: y }), histogex.mark("circle", x(row.effect), y, 5, { class: "image" }, svg("title", {}, `effect ${number(row.effect)}, p ${pValue(row.p)}`)),
           Number.isFinite(row.slope) && histogex.mark("diamond", x(row.slope), y, 5, { class: "expression" }, svg("title", {}, `slope among donors ${number(row.slope)}`))];
       }),

@@ -42,6 +42,13 @@
     return wanted;
   };
 
+  /** Have the browser read data/<name>.js ahead of its use. @param {string} name */
+  histogex.foresee = (name) => {
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "preload", as: "script", href: `data/${encodeURIComponent(name)}.js` });
+    document.head.append(link);
+  };
+
   /** @param {any} content @returns {any} */
   function unpacked(content) {
     if (content && typeof content === "object" && "rows" in content && "columns" in content) return new Frame(content);
@@ -58,11 +65,11 @@
     return out.buffer;
   }
 
-  /** One number of base64 text without unpacking the others. @param {string} text @param {number} at @param {"i4"|"f4"} kind */
+  /** One number of base64 text without unpacking the others. @param {string} text @param {number} at @param {"i2"|"i4"|"f4"} kind */
   function peek(text, at, kind) {
-    const from = Math.floor((4 * at) / 3) * 4, raw = atob(text.slice(from, from + 8)), skip = (4 * at) % 3;
-    for (let i = 0; i < 4; i++) WORD.setUint8(i, raw.charCodeAt(skip + i));
-    return kind === "i4" ? WORD.getInt32(0, true) : WORD.getFloat32(0, true);
+    const size = kind === "i2" ? 2 : 4, from = Math.floor((size * at) / 3) * 4, raw = atob(text.slice(from, from + 8)), skip = (size * at) % 3;
+    for (let i = 0; i < size; i++) WORD.setUint8(i, raw.charCodeAt(skip + i));
+    return kind === "i2" ? WORD.getInt16(0, true) : kind === "i4" ? WORD.getInt32(0, true) : WORD.getFloat32(0, true);
   }
   const WORD = new DataView(new ArrayBuffer(4));
 
@@ -75,6 +82,7 @@
         return Array.from(new Int32Array(bytes(packed.codes)), (code) => (code < 0 ? "" : levels[code]));
       }
       case "integer": return new Int32Array(bytes(packed.values));
+      case "short": return new Int16Array(bytes(packed.values));
       case "number": return new Float32Array(bytes(packed.values));
       default: return Float64Array.from(new Float32Array(bytes(packed.values)), (x) => 10 ** -x);
     }
@@ -94,21 +102,21 @@
     }
     /** @param {string} name */
     has(name) { return this.rows > 0 && name in this.packed; }
-    /** Kind of a column: text, level, integer, number, p. @param {string} name */
-    kind(name) { return this.packed[name].kind; }
     /** Values of a column; undefined for one that is not there. @param {string} name @returns {any} */
     get(name) {
       if (!this.has(name)) return undefined;
       if (!this.ready.has(name)) this.ready.set(name, column(this.packed[name]));
       return this.ready.get(name);
     }
+    /** Values of a column of numbers; NaN in each row where it is not there. @param {string} name @returns {any} */
+    numbers(name) { return this.get(name) ?? new Float32Array(this.rows).fill(NaN); }
     /** A cell; '' where there is no such column. @param {string} name @param {number} row */
     at(name, row) { const values = this.get(name); return values === undefined ? "" : values[row]; }
     /** The same for a few cells of a large table: numbers are read without unpacking the column. @param {string} name @param {number} row */
     cell(name, row) {
       const packed = this.has(name) ? this.packed[name] : undefined;
       if (!packed || this.ready.has(name) || !packed.values) return this.at(name, row);
-      const value = peek(packed.values, row, packed.kind === "integer" ? "i4" : "f4");
+      const value = peek(packed.values, row, packed.kind === "integer" ? "i4" : packed.kind === "short" ? "i2" : "f4");
       return packed.kind === "p" ? 10 ** -value : value;
     }
     /** Rows as objects, of small tables. @returns {Record<string, any>[]} */

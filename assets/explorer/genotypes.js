@@ -3,7 +3,7 @@
 
 (() => {
   const { el, svg, number, pValue, count, message, tableColumn: column } = histogex;
-  const BOX = { width: 980, height: 300, left: 50, right: 12, top: 12, bottom: 42 };
+  const EDGES = { height: 300, left: 44, right: 12, top: 12, bottom: 42 };
   /** @type {Record<string, string>} */
   const TESTS = { trait: "the best of the traits", embedding: "the embedding as a whole" };
 
@@ -18,7 +18,7 @@
       el("section", { class: "table" }, el("h2", {}, "Traits"), traits.root));
     return { root, update: (/** @type {Record<string, string>} */ state) => {
       if (lead) lead.follow({ ...state, find: "", sort: "" });
-      const points = manhattan.rows ? manhattan.objects() : [], tests = [...new Set(points.map((/** @type {any} */ row) => row.test))];
+      const points = (manhattan.rows ? manhattan.objects() : []).filter((/** @type {any} */ row) => Number.isFinite(row.nlog10p) && Number.isFinite(row.place)), tests = [...new Set(points.map((/** @type {any} */ row) => row.test))];
       const test = tests.includes(state.test) ? state.test : tests[0];
       if (figure.dataset.test === test) return;
       figure.dataset.test = test;
@@ -56,7 +56,7 @@
   function traitTable(setting, frame) {
     const limits = (/** @type {number} */ row) => `${number(frame.at("lambda_gc", row))} (${number(frame.at("lambda_low", row))} to ${number(frame.at("lambda_high", row))})`;
     const columns = [column(frame, "trait", "Trait", 120, true), column(frame, "half", "Half", 60, true), column(frame, "hits", "Hits", 64, false, count, "Variants with a family-wise p at most alpha"),
-      column(frame, "control_hits", "Genotypes shuffled", 150, false, count, "Hits with genotypes of other donors"), column(frame, "leads", "Leads", 70, false, count),
+      column(frame, "control_hits", "Genotypes shuffled", 168, false, count, "Hits with genotypes of other donors"), column(frame, "leads", "Leads", 70, false, count),
       column(frame, "best_variant", "Best variant", 190, true), column(frame, "best_p", "its p", 80, false, pValue), column(frame, "best_p_family", "Family-wise p", 120, false, pValue),
       { ...column(frame, "lambda_gc", "Lambda (limits)", 180, false, number), show: limits }, column(frame, "gate", "Gate", 80, true),
       column(frame, "detectable_r2", "Detectable", 100, false, number, "Share of the trait's variance found with 80 % power"), column(frame, "tests", "Variants", 90, false, count), column(frame, "n", "Donors", 80, false, count),
@@ -79,6 +79,7 @@
 
   /** @param {Record<string, any>[]} rows @param {number} threshold p @param {any} pick @param {string} file */
   function plot(rows, threshold, pick, file) {
+    const BOX = { width: innerWidth < 560 ? 366 : 980, ...EDGES };
     const line = Number.isFinite(threshold) ? -Math.log10(threshold) : NaN, top = Math.max(...rows.map((row) => row.nlog10p), line || 0);
     const xs = histogex.range(rows.map((row) => row.place), 0.02), ys = [0, top * 1.08];
     const x = histogex.scale(xs, [BOX.left, BOX.width - BOX.right]), y = histogex.scale(ys, [BOX.height - BOX.bottom, BOX.top]);

@@ -11,7 +11,7 @@
     const frame = setting.traits?.labels, pairs = setting.traits?.label_features;
     if (!frame?.rows) return histogex.plain(message("No label was tested against the features of this setting: ", histogex.reason(index, here, "associate_annotations")));
     const name = frame.get("label"), rows = frame.objects();
-    const columns = [column(frame, "label", "Label", 170, true), column(frame, "kind", "Kind", 84, true), column(frame, "hits", "Hits", 60, false, count, "Features that go with it"), column(frame, "control_hits", "Donors shuffled", 130, false, count, "Hits with features of other donors"),
+    const columns = [column(frame, "label", "Label", 170, true), column(frame, "kind", "Kind", 84, true), column(frame, "hits", "Hits", 60, false, count, "Features that go with it"), column(frame, "control_hits", "Donors shuffled", 148, false, count, "Hits with features of other donors"),
       column(frame, "best_feature", "Best feature", 120, true), column(frame, "best_r", "r", 70, false, number, "Partial correlation; none for levels"), column(frame, "best_p", "p", 80, false, pValue), column(frame, "best_q", "q", 80, false, pValue, "Over labels and features"),
       column(frame, "metric", "Score", 76, true, undefined, "In donors left out"), column(frame, "image", "Image", 76, false, number), column(frame, "p_image", "its p", 76, false, pValue), column(frame, "gain_image", "Gain", 76, false, number, "Over the confounders"), column(frame, "p_gain_image", "its p", 76, false, pValue),
       column(frame, "n", "Donors", 76, false, count), column(frame, "positives", "Fewest", 76, false, count, "Donors positive, or of the rarest level")].filter((c) => frame.has(c.name));
@@ -19,7 +19,7 @@
       q: frame.has("best_q") ? (/** @type {number} */ row) => frame.at("best_q", row) : undefined, open: (/** @type {number} */ row) => histogex.choose({ label: String(name[row]) }) });
     const found = rows.filter((/** @type {any} */ row) => row.hits > 0).length, scored = rows.filter((/** @type {any} */ row) => row.metric);
     const figures = [...new Set(scored.map((/** @type {any} */ row) => row.metric))].sort().map((metric) => scores(scored.filter((/** @type {any} */ row) => row.metric === metric), metric, `${setting.setting}.labels.${metric}`));
-    const panel = el("div", { class: "panel", role: "region", "aria-label": "Chosen label" });
+    const panel = el("div", { class: "panel", role: "region", "aria-label": "Features of the chosen label" });
     const root = el("div", {}, el("section", { class: "card" }, el("h2", {}, "Labels of donors"), el("p", {}, `${found ? count(found) : "None"} of ${count(frame.rows)} labels ${found === 1 ? "goes" : "go"} with image features. A label that goes with features is no cause of them: a site, a batch or a disease may be behind both.`)),
       table.root, figures.length ? figures : message("Labels were not predicted in this setting: that is done in the declared one."));
     let shown = "\n", cut = NaN;

@@ -46,6 +46,7 @@
     const parts = histogex.own(index.parts, here.setting);
     const tables = await histogex.load(`${here.setting}.tables`), { genes, features } = tables, best = genes.rows ? genes.get("best_feature") : [];
     const symbols = genes.rows ? genes.get("symbol") : [], ids = genes.rows ? genes.get("gene") : [];
+    for (const part of ["pairs", "points"]) if (parts[part]) histogex.foresee(`${here.setting}.${part}`);
     return { setting: here.setting, parts, tables, genes, features, traits: null, pairs: null, points: null, whole: null, read: false, allGenes: Array.from({ length: genes.rows }, (_, row) => row),
       geneName: (/** @type {number} */ row) => symbols[row] || ids[row],
       geneRow: (/** @type {string} */ id) => genes.find("gene", id),
@@ -94,16 +95,19 @@
     if (!shown || shown.key !== key) {
       const { views } = histogex, made = view === "overview" ? views.overview(index, here) : setting ? views[view](setting, index, here) : views.closed(index, here);
       const panel = el("div", { class: "panel", role: "region", "aria-label": "Chosen gene and feature" });
-      main.replaceChildren(el("div", { class: two || made.panel ? "two" : "one", "data-setting": here.setting }, el("div", { class: "left" }, made.root), two ? panel : made.panel));
+      main.replaceChildren(el("div", { class: two || made.panel ? "two" : "one", "data-setting": here.setting, "data-view": view }, el("div", { class: "left" }, made.root), two ? panel : made.panel));
       document.title = `${here.tissue_id}, ${VIEWS.find(([name]) => name === view)?.[1]} \u2013 HistoGEx explorer`;
       shown = { key, setting, view: made, panel, chosen: null };
     }
     shown.view.update(state);
     if (!two) return;
-    fillPanel(setting, state);
+    const chosen = state.gene || state.feature, page = shown, fill = () => { if (shown === page) fillPanel(setting, histogex.read()); };
+    if (setting.read || !chosen) fillPanel(setting, state);
     if (setting.read) return;
-    const mine = turn, page = shown;
-    requestIdleCallback(() => rest(setting).then(() => { if (mine === turn && shown === page) fillPanel(setting, histogex.read()); }, (error) => stop(error.message)), { timeout: 300 });
+    // What stands without pairs is shown where they keep the reader waiting.
+    if (chosen) setTimeout(fill, 80);
+    const get = () => rest(setting).then(fill, (error) => stop(error.message));
+    if (chosen) get(); else requestIdleCallback(get, { timeout: 300 });
   }
 
   /** @param {any} setting @param {Record<string, string>} state */

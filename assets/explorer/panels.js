@@ -8,7 +8,7 @@
   const list = (facts) => el("dl", {}, facts.filter(([, value]) => value !== "" && value !== undefined && value !== null).map(([name, value]) => el("div", { class: /^(\S{17,}|.{41,})$/s.test(String(value)) ? "long" : null }, el("dt", {}, name), el("dd", {}, value))));
 
   /** "0.51 (0.20 to 0.82)". @param {any} frame @param {number} row */
-  const interval = (frame, row) => `${brief(frame.cell("beta", row))} (${brief(frame.cell("ci_low", row))} to ${brief(frame.cell("ci_high", row))})`;
+  const interval = (frame, row) => (Number.isFinite(frame.cell("beta", row)) ? `${brief(frame.cell("beta", row))} (${brief(frame.cell("ci_low", row))} to ${brief(frame.cell("ci_high", row))})` : "");
 
   /** Rows of the pairs of a gene or feature, the strongest first. @param {any} setting @param {"gene"|"feature"} side @param {number} of @returns {number[]} */
   function rowsOf(setting, side, of) {
@@ -26,12 +26,12 @@
     const plain = (/** @type {string} */ column, /** @type {string} */ label, /** @type {(x: number) => string} */ say, width = 84, title = "") =>
       ({ name: column, label, width, title, value: (/** @type {number} */ k) => pairs.cell(column, rows[k]), show: (/** @type {number} */ k) => say(pairs.cell(column, rows[k])) });
     const title = setting.setting + (side === "gene" ? `, features of ${setting.geneName(of)}` : `, genes of ${features.at("feature", of)}`);
-    const hit = pairs.has("q_tree") ? "q_tree" : pairs.has("q") ? "q" : "";
+    const hit = pairs.has("q");
     const table = new histogex.Table({
       caption: side === "gene" ? `Features of ${setting.geneName(of)}` : `Genes of ${features.at("feature", of)}`, file: title, rows: rows.length, height: 240,
       columns: [{ name: other, label: other === "gene" ? "Gene" : "Feature", width: 120, text: true, value: name },
         plain("r", "r", number, 70, "Correlation given the covariates"), { ...plain("beta", "beta (95 % CI)", brief, 180, "log2 units per standard deviation of the feature"), show: (/** @type {number} */ k) => interval(pairs, rows[k]) },
-        { name: "p", label: "p", width: 80, value: p, show: (/** @type {number} */ k) => pValue(p(k)) }, ...(hit ? [plain(hit, "q", pValue, 80, "Empty: not found")] : [])],
+        { name: "p", label: "p", width: 80, value: p, show: (/** @type {number} */ k) => pValue(p(k)) }, ...(hit ? [plain("q", "q", pValue, 80, "Empty: not found")] : [])],
       open: (/** @type {number} */ k) => { const place = pairs.cell(other, rows[k]); if (place >= 0) histogex.choose({ [other]: frame.at(other, place) }); },
       text: (/** @type {number} */ k) => String(name(k)).toLowerCase(),
     });

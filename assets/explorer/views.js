@@ -55,10 +55,12 @@
       of("p", "p", 78, pValue, "Of the best pair"), of("hits", "Hits", 60, count, "Features found with it"), ...(frame.has("prediction_q") ? [of("prediction_q", "q of \u0394R\u00b2", 90, pValue, "Of the prediction")] : []),
       { name: "gene", label: "Id", width: 170, text: true, title: "Id of the gene", value: (/** @type {number} */ row) => id[row] },
     ];
-    const words = Array.from({ length: frame.rows }, (_, row) => `${setting.geneName(row)} ${id[row]}`.toLowerCase());
-    const table = new histogex.Table({ caption: "Genes", file: `${setting.setting}.genes`, rows: frame.rows, columns, open, q, kept: true, text: (/** @type {number} */ row) => words[row] });
-    const volcano = new histogex.Volcano({ x: frame.get("r"), y: frame.get("nlog10p"), hit: (/** @type {number} */ row) => q(row) <= alpha, name: setting.geneName, open, xLabel: "r of the best feature" });
-    const found = frame.get("gene_q").filter((/** @type {number} */ value) => value <= alpha).length;
+    /** @type {string[]|null} made when somebody searches */
+    let words = null;
+    const text = (/** @type {number} */ row) => (words ??= Array.from({ length: frame.rows }, (_, k) => `${setting.geneName(k)} ${id[k]}`.toLowerCase()))[row];
+    const table = new histogex.Table({ caption: "Genes", file: `${setting.setting}.genes`, rows: frame.rows, columns, open, q, kept: true, text });
+    const volcano = new histogex.Volcano({ x: frame.numbers("r"), y: frame.numbers("nlog10p"), hit: (/** @type {number} */ row) => q(row) <= alpha, name: setting.geneName, open, xLabel: "r of the best feature" });
+    const found = frame.numbers("gene_q").filter((/** @type {number} */ value) => value <= alpha).length;
     const figure = histogex.figure("Genes of this setting", `Blue and orange: genes with q \u2264 ${alpha} (${count(found)} of ${count(frame.rows)}). r of the best of many features is too large by the choice.`,
       [histogex.download(`${setting.setting}.volcano`, () => [["gene", "symbol", "r", "nlog10p", "gene_q"], table.order.map((/** @type {number} */ row) => [id[row], setting.geneName(row), frame.at("r", row), frame.at("nlog10p", row), q(row)])])], volcano.root);
     const none = found ? null : message(`No gene is found at q \u2264 ${alpha}: what stands first here is what chance puts first. With ${count(here.n)} donors an |r| of ${number(Number(here.detectable_r) || NaN)} would be found with 80\u00a0% power.`);
@@ -96,13 +98,13 @@
   function sets(setting, index, here) {
     const { terms } = setting.tables;
     if (!terms.rows) return plain(message("Gene sets were not tested in this setting: ", reason(index, here, "enrich")));
-    const rows = terms.objects(), root = el("div"), open = (/** @type {string} */ feature) => histogex.choose({ feature, view: "features", gene: "" });
+    const rows = terms.objects().filter((/** @type {any} */ row) => Number.isFinite(row.p_camera)), root = el("div"), open = (/** @type {string} */ feature) => histogex.choose({ feature, view: "features", gene: "" });
     const update = (/** @type {Record<string, string>} */ state) => {
       const cut = histogex.cut(state);
       if (root.dataset.cut === String(cut)) return;
       root.dataset.cut = String(cut);
       const left = cut < 1 ? rows.filter((/** @type {any} */ row) => row.q_camera !== "" && row.q_camera <= cut) : rows;
-      root.replaceChildren(left.length ? histogex.dots(left, open, `${setting.setting}.gene_sets`) : message(`No gene set has q \u2264 ${cut}: widen the cut-off.`));
+      root.replaceChildren(!rows.length ? message("No test of a gene set gave a number in this setting.") : left.length ? histogex.dots(left, open, `${setting.setting}.gene_sets`) : message(`No gene set has q \u2264 ${cut}: widen the cut-off.`));
     };
     return { root, update };
   }
@@ -111,7 +113,8 @@
   function confounders(setting, index, here) {
     const { ledger } = setting.tables;
     if (!ledger.rows) return plain(message("The variance that confounders explain was not measured in this run: ", reason(index, here, "adjust_confounders")));
-    const rows = ledger.objects(), root = el("div");
+    const rows = ledger.objects().filter((/** @type {any} */ row) => Number.isFinite(row.adjusted)), root = el("div");
+    if (!rows.length) return plain(message("No share of variance could be measured for any confounder of this setting."));
     const update = (/** @type {Record<string, string>} */ state) => {
       const given = state.given === "model" ? "model" : "nothing";
       if (root.dataset.given === given) return;

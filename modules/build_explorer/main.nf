@@ -24,7 +24,7 @@ process BUILD_EXPLORER {
     def named = pseudonyms ? "--pseudonyms ${pseudonyms}" : ''
     def left_out = skipped ? "--skipped ${skipped.collect { stage -> "'${stage}'" }.join(' ')}" : ''
     """
-    # bin: hx_association.py hx_bins.py hx_cli.py hx_disclosure.py hx_donors.py hx_explorer_data.py hx_explorer_files.py hx_explorer_index.py hx_explorer_points.py hx_explorer_tables.py hx_explorer_traits.py hx_fdr.py hx_gather.py hx_io.py hx_join.py hx_linear.py hx_null.py hx_parallel.py hx_pvalue.py hx_reml.py hx_report.py hx_results_tables.py hx_scan.py hx_shared.py hx_sizes.py hx_variance.py
+    # bin: hx_association.py hx_bins.py hx_cli.py hx_disclosure.py hx_donors.py hx_explorer_data.py hx_explorer_files.py hx_explorer_index.py hx_explorer_points.py hx_explorer_tables.py hx_explorer_traits.py hx_fdr.py hx_gather.py hx_io.py hx_join.py hx_linear.py hx_null.py hx_parallel.py hx_pvalue.py hx_reml.py hx_report.py hx_results_tables.py hx_scan.py hx_shared.py hx_sizes.py hx_variance.py hx_verdict.py
     cat > pictures.txt << 'END_OF_LIST'
     ${pictures.join('\n    ')}
     END_OF_LIST

@@ -70,7 +70,7 @@ def make_explorer_run(folder: Path) -> list[str]:
 
 
 def add_traits(results: Path, features: list[str]) -> None:
-    """Tables of variants, causes and labels of the primary setting: a lead, a pair with estimates, a label with hits."""
+    """Tables of variants, causes and labels of the primary setting: a lead, a pair, a label with hits."""
     traits = [("PC1", "pc"), (features[0], "feature"), ("embedding", "embedding")]
     qtl = pd.DataFrame(traits, columns=["trait", "kind"]).assign(setting=SETTING, tissue_id=ID, scope="genome", half="")
     qtl = qtl.assign(n=40, tests=90, hits=[0, 2, 0], leads=[0, 1, 0], gate=["ok", "inflated", "ok"], lambda_gc=1.2)
@@ -93,7 +93,13 @@ def add_traits(results: Path, features: list[str]) -> None:
     write_tsv(pd.DataFrame(pairs).assign(setting=SETTING), results / f"{ID}.256.causality_pairs.tsv")
     there = {"setting": SETTING, "direction": "gene_to_feature", "exposure": gene, "outcome": features[0]}
     there |= {"source": "cohort", "method": "2sls", "status": "TESTED", "p": 1e-3, "effect": 0.4, "ci_low": 0.2}
-    back = {**there, "exposure": features[0], "outcome": gene, "direction": "feature_to_gene", "status": "NO_INSTRUMENT"}
+    back = {
+        **there,
+        "exposure": features[0],
+        "outcome": gene,
+        "direction": "feature_to_gene",
+        "status": "NO_INSTRUMENT",
+    }
     back |= {"p": np.nan, "effect": np.nan, "ci_low": np.nan, "reason": "no variant goes with it"}
     rows = pd.DataFrame([{**there, "ci_high": 0.6, "slope": 0.5}, back])
     write_tsv(rows, results / f"{ID}.256.causality_estimates.tsv")
@@ -165,6 +171,8 @@ def column(packed: dict) -> np.ndarray:
             return levels[numbers(packed["codes"], "i4")]
         case "integer":
             return numbers(packed["values"], "i4")
+        case "short":
+            return numbers(packed["values"], "i2")
         case "number":
             return numbers(packed["values"], "f4")
         case "p":

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from explorer_made import ID, SETTING, column, content, frame, make_explorer_run, numbers
+from explorer_made import ID, SETTING, changed, column, content, frame, make_explorer_run, numbers
 from test_summarise import ATTACK
 
 from build_explorer import main
 from hx_explorer_data import lines_of, pack, pack_column, write_data
 from hx_explorer_index import pictures_of
-from hx_explorer_points import binned_points, factors
+from hx_explorer_points import MAX_LEVELS, OTHER, binned_points, factors
 from hx_explorer_tables import MAX_PAIRS
 
 
@@ -25,19 +25,10 @@ def run(tmp_path_factory) -> tuple[Path, list[str]]:
     return folder, arguments
 
 
-def changed(arguments: list[str], option: str, value: object) -> list[str]:
-    at = arguments.index(option)
-    return [*arguments[: at + 1], str(value), *arguments[at + 2 :]]
-
-
 def parquet(run: tuple[Path, list[str]], kind: str) -> pd.DataFrame:
     table = pd.read_parquet(run[0] / "results" / f"{ID}.256.{kind}.parquet")
     table = table[table["setting"] == SETTING].drop(columns="setting").reset_index(drop=True)
     return table.astype({name: str for name in table.select_dtypes("category")})
-
-
-def notes(explorer: Path) -> str:
-    return "\n".join(f"{of}: {text}" for of, text in content(explorer, "index")["notes"])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +36,8 @@ def notes(explorer: Path) -> str:
     [
         (["a", "b", "c"], "text"),
         (["a", "a", None, "a", "b", "a"], "level"),
-        ([1, 2, 3], "integer"),
+        ([1, 2, 40_000], "integer"),
+        ([1, -2, 32_767], "short"),
         ([1.5, np.nan, -3], "number"),
         ([True, False, True, True, False, False], "level"),
     ],
@@ -96,8 +88,16 @@ def test_pairs_are_those_of_the_table(run):
     table = parquet(run, "associations").set_index(["gene", "feature"]).sort_index()
     tables = content(run[0] / "explorer", f"{SETTING}.tables")
     genes, features = frame(tables["genes"]), frame(tables["features"])
-    pairs = frame(content(run[0] / "explorer", f"{SETTING}.pairs"))
-    assert (np.diff(pairs["nlog10p"].round(6)) <= 0).all() and len(pairs) == len(table) <= MAX_PAIRS
+    packed = content(run[0] / "explorer", f"{SETTING}.pairs")
+    pairs = frame(packed["table"])
+    assert len(pairs) == len(table) <= MAX_PAIRS
+    starts = {side: numbers(packed[f"{side}s"], "i4") for side in ("gene", "feature")}
+    places = {"gene": np.arange(len(pairs)), "feature": numbers(packed["by_feature"], "i4")}
+    for side, of in (("gene", genes), ("feature", features)):
+        assert len(starts[side]) == len(of) + 1 and starts[side][-1] == len(pairs)
+        for k in range(len(of)):
+            own = pairs.iloc[places[side][starts[side][k] : starts[side][k + 1]]]
+            assert (own[side] == k).all() and own["nlog10p"].round(6).is_monotonic_decreasing
     pairs["gene"] = genes["gene"].to_numpy()[pairs["gene"]]
     pairs["feature"] = features["feature"].to_numpy()[pairs["feature"]]
     pairs = pairs.set_index(["gene", "feature"]).sort_index()
@@ -177,15 +177,6 @@ def test_a_run_to_be_shared_shows_no_donor(run, tmp_path):
     assert all(donor in internal for donor in donors)  # the same search finds them where they are
 
 
-def test_sharing_needs_to_know_the_donors(run, tmp_path, capsys):
-    shutil.copytree(run[0] / "results", tmp_path / "results")
-    (tmp_path / "results" / "slides.tsv").unlink()
-    arguments = changed([*run[1], "--disclosure", "shareable"], "--tables", tmp_path / "results")
-    assert main(changed(arguments, "--outdir", tmp_path / "explorer")) == 65
-    assert "no slides.tsv" in capsys.readouterr().err
-    assert not (tmp_path / "explorer").exists()
-
-
 def test_bins_are_those_of_their_donors():
     rng = np.random.default_rng(0)
     features = pd.DataFrame(rng.normal(size=(60, 2)), columns=["f", "g"])
@@ -200,9 +191,16 @@ def test_bins_are_those_of_their_donors():
     np.testing.assert_allclose(bins["factors"]["age"]["f"], x)
 
 
-def test_factors_of_many_levels_or_none_do_not_colour():
+def test_factors_of_a_level_a_donor_or_of_one_do_not_colour():
     from anndata import AnnData
 
+    batch = [f"B{k // 3}" for k in range(18)] + [f"C{k}" for k in range(20)] + ["", None]
+    obs = pd.DataFrame({"batch": batch}, index=[f"D{k}" for k in range(40)])
+    obs.loc["D38", "batch"] = "C0"
+    model = pd.DataFrame({"factor": ["batch"], "kind": "categorical"})
+    told = factors(AnnData(np.zeros((40, 1)), obs), obs.index.to_numpy(), model)["batch"]
+    assert told.nunique() == MAX_LEVELS and set(told[:18]) == {f"B{k}" for k in range(6)}
+    assert (told == OTHER).sum() == 40 - 18 - 1 - 2 - 4 and pd.isna(told[39])  # C0 twice, and four of the C1 to C19
     obs = pd.DataFrame(
         {"many": [f"L{k}" for k in range(20)], "one": "a", "sex": [1.0, 2.0] * 10, "age": range(20)},
         index=[f"D{k}" for k in range(20)],
@@ -213,85 +211,11 @@ def test_factors_of_many_levels_or_none_do_not_colour():
     assert list(found) == ["sex", "age"] and set(found["sex"]) == {"1", "2"}
 
 
-def broken(run, tmp_path: Path, change) -> Path:
-    """The explorer of a copy of the run's tables, after `change` of their folder."""
-    shutil.copytree(run[0] / "results", tmp_path / "results")
-    change(tmp_path / "results")
-    arguments = changed(changed(run[1], "--tables", tmp_path / "results"), "--outdir", tmp_path / "explorer")
-    assert main(arguments) == 0
-    return tmp_path / "explorer"
-
-
-def test_a_missing_table_is_told_with_the_stage_that_was_left_out(run, tmp_path):
-    shutil.copytree(run[0] / "results", tmp_path / "results")
-    (tmp_path / "results" / f"{ID}.256.enrichment.parquet").unlink()
-    arguments = changed(changed(run[1], "--tables", tmp_path / "results"), "--outdir", tmp_path / "explorer")
-    assert main([*arguments, "--skipped", "enrich: --skip enrich"]) == 0
-    assert "enrich was skipped (--skip enrich)" in notes(tmp_path / "explorer")
-    assert content(tmp_path / "explorer", f"{SETTING}.tables")["terms"] == {"rows": 0, "columns": {}}
-    assert content(tmp_path / "explorer", "index")["skipped"] == [["enrich", "--skip enrich"]]
-
-
-def test_without_a_model_of_confounders_nothing_colours(run, tmp_path):
-    explorer = broken(run, tmp_path, lambda folder: (folder / f"{ID}.256.confounder_model.tsv").unlink())
-    assert content(explorer, f"{SETTING}.points")["factors"] == {}
-
-
-def test_a_table_of_another_version_is_told(run, tmp_path):
-    def older(folder: Path) -> None:
-        path = folder / f"{ID}.256.association_genes.parquet"
-        pd.read_parquet(path).drop(columns=["beta", "gene_q"]).to_parquet(path)
-
-    explorer = broken(run, tmp_path, older)
-    assert "association_genes.parquet has no column beta, gene_q: it was made by another version" in notes(explorer)
-    assert content(explorer, f"{SETTING}.tables")["genes"]["rows"] == 0
-    assert content(explorer, "index")["parts"][SETTING]["points"] is False
-
-
-def test_empty_and_damaged_tables_are_told(run, tmp_path):
-    def emptied(folder: Path) -> None:
-        path = folder / f"{ID}.256.associations.parquet"
-        pd.read_parquet(path).iloc[:0].to_parquet(path)
-        (folder / f"{ID}.1024.associations.parquet").write_bytes(b"PAR1 cut short")
-        (folder / f"{ID}.256.descriptions.tsv").write_text("a\tb\n1\n")
-
-    explorer = broken(run, tmp_path, emptied)
-    told = notes(explorer)
-    assert f"{ID}.256.associations.parquet has no row" in told
-    assert f"{ID}.1024.associations.parquet cannot be read" in told
-    assert f"{ID}.256.descriptions.tsv cannot be read" in told
-    genes = frame(content(explorer, f"{SETTING}.tables")["genes"])
-    assert set(genes["best_feature"]) <= {f"raw_{k:04d}" for k in range(99)} | set(genes["best_feature"].astype(str))
-    assert not (explorer / "data" / f"{SETTING}.pairs.js").exists()
-
-
-def test_without_any_setting_there_is_a_page_that_says_so(run, tmp_path):
-    (tmp_path / "results").mkdir()
-    arguments = ["--tables", str(tmp_path / "results"), "--outdir", str(tmp_path / "explorer")]
-    assert main(arguments) == 0
-    assert "no table tells of a setting that ran" in notes(tmp_path / "explorer")
-    assert (tmp_path / "explorer" / "index.html").is_file()
-
-
-def test_without_values_of_donors_the_rest_is_there(run, tmp_path):
-    arguments = changed(changed(run[1], "--features", tmp_path), "--outdir", tmp_path / "explorer")
-    assert main(arguments) == 0
-    assert f"no {ID}.256.h5ad: the values behind a pair cannot be drawn" in notes(tmp_path / "explorer")
-    assert content(tmp_path / "explorer", "index")["parts"][SETTING]["pairs"] is True
-
-
 def test_same_input_same_bytes(run, tmp_path):
     assert main(changed(run[1], "--outdir", tmp_path / "explorer")) == 0
     one = {path.name: path.read_bytes() for path in (run[0] / "explorer").rglob("*") if path.is_file()}
     other = {path.name: path.read_bytes() for path in (tmp_path / "explorer").rglob("*") if path.is_file()}
     assert one == other
-
-
-def test_wrong_folders_are_refused(run, tmp_path, capsys):
-    assert main(changed(run[1], "--tables", tmp_path / "none")) == 65
-    assert "no such folder" in capsys.readouterr().err
-    assert main(changed([*run[1], "--assets", str(tmp_path)], "--outdir", tmp_path / "explorer")) == 65
-    assert "no index.html" in capsys.readouterr().err
 
 
 def test_the_page_names_its_files_and_nothing_of_the_network():

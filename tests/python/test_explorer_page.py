@@ -1,83 +1,16 @@
-"""The explorer's page in Chromium, from file://: links, tables, keyboard, download, bad data, names that attack."""
+"""The explorer's page in Chromium, from file://: tables, links, volcano, address, keyboard, downloads."""
 
 import csv
 import re
-import shutil
-from pathlib import Path
 
-import pandas as pd
+import explorer_page_made as page_made
 import pytest
-from explorer_made import ID, SETTING, content, frame, make_explorer_run
-from test_explorer import changed
+from explorer_made import ID, SETTING, content, frame
+from explorer_page_made import ROWS, WIDE, genes_of, texts
 from test_summarise import ATTACK
 
-from build_explorer import main
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: the page itself is not driven")
-PAGE = Path(__file__).resolve().parents[2] / "assets" / "explorer"
-ROWS = ".left tbody tr[data-place] button"
-NAMELESS = """() => [...document.querySelectorAll(
-    'button, a, select, input, [role=img], [role=region], [tabindex="0"]')].filter(one => !(one.ariaLabel
-    || one.textContent.trim() || one.closest('label')?.textContent.trim())).map(one => one.outerHTML)"""
-WIDE = """one => new Promise(done => one.complete ? done(one.naturalWidth)
-    : one.onload = () => done(one.naturalWidth))"""
-LONG = 20_000  # milliseconds that a slow machine may take
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> tuple[Path, list[str]]:
-    folder = tmp_path_factory.mktemp("explorer_page")
-    arguments = make_explorer_run(folder)
-    assert main(arguments) == 0
-    return folder, arguments
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def open_page(browser):
-    """Opens explorer/index.html of a folder; at the end: no console error, nothing asked of a network."""
-    pages, told = [], []
-
-    def opened(folder: Path, state: str = "", width: int = 1280, lost: tuple[str, ...] = ()):
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="light")
-        page.set_default_timeout(LONG)
-        page.on("pageerror", lambda error: told.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                told.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None
-            ),
-        )
-        page.on(
-            "console",
-            lambda m: told.append(m.text) if m.type == "error" and not any(x in m.text for x in lost) else None,
-        )
-        page.goto(f"{(folder / 'index.html').as_uri()}{state}")
-        pages.append(page)
-        return page
-
-    yield opened
-    for page in pages:
-        page.close()
-    assert told == []
-
-
-def genes_of(run) -> pd.DataFrame:
-    return frame(content(run[0] / "explorer", f"{SETTING}.tables")["genes"])
-
-
-def texts(page, css: str) -> list[str]:
-    return page.eval_on_selector_all(css, "all => all.map(one => one.textContent)")
+pytestmark = page_made.DRIVEN
+browser, open_page, run = page_made.browser, page_made.open_page, page_made.run
 
 
 def test_genes_sorted_searched_and_cut(run, open_page):
@@ -252,148 +185,22 @@ def test_gene_sets_and_confounders_show_their_numbers(run, open_page):
     page.wait_for_function("location.hash.includes('given=model')")
 
 
-def test_names_that_attack_are_text(run, open_page, tmp_path):
-    evil = "<img src=x onerror=alert(1)>"
-    shutil.copytree(run[0] / "results", tmp_path / "results")
-    for path in sorted((tmp_path / "results").iterdir()):
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-            table["setting"] = table["setting"].astype(str).str.replace(ID, evil)
-            table.to_parquet(path)
-        else:
-            path.write_text(path.read_text().replace(ID, evil))
-        path.rename(path.with_name(path.name.replace(ID, evil)))
-    assert (
-        main(["--tables", str(tmp_path / "results"), "--primary", "256,raw,mean", "--outdir", str(tmp_path / "out")])
-        == 0
-    )
-    page = open_page(tmp_path / "out")
-    page.on("dialog", lambda dialog: pytest.fail("a name was run"))
-    page.wait_for_selector(ROWS)
-    assert page.locator("#tissue option").first.text_content() == evil
-    page.fill(".left input[type=search]", "<script>")
-    assert texts(page, ROWS) == [ATTACK]
-    page.click(ROWS)
-    page.wait_for_selector("[aria-label='Chosen gene'] h2")
-    assert page.locator("[aria-label='Chosen gene'] h2").text_content() == ATTACK
-    for view in ("features", "sets", "confounders", "overview"):
-        page.click(f"#view-{view}")
-        page.wait_for_timeout(50)
-    assert page.locator("main script, main img[src='x']").count() == 0
-    assert evil in page.locator("h2").first.text_content()
-
-
-def test_a_run_to_be_shared_draws_bins(run, open_page):
-    # Beside description/, where the pictures are.
-    assert main(changed([*run[1], "--disclosure", "shareable"], "--outdir", run[0] / "shared")) == 0
-    page = open_page(run[0] / "shared")
-    page.locator(ROWS).first.click()
-    page.wait_for_selector(".panel svg.plot .point")
-    assert page.locator(".panel svg.plot .point").count() <= 10
-    assert "no donor is shown" in page.locator(".panel figcaption p").text_content()
-
-
-def test_bad_data_is_told_and_never_a_blank_page(run, open_page, tmp_path):
-    shutil.copytree(run[0] / "explorer", tmp_path / "lost")
-    (tmp_path / "lost" / "data" / "index.js").unlink()
-    page = open_page(tmp_path / "lost", lost=("ERR_FILE_NOT_FOUND",))
-    page.wait_for_selector("text=data/index.js is not there")
-    shutil.copytree(run[0] / "explorer", tmp_path / "old")
-    index = tmp_path / "old" / "data" / "index.js"
-    index.write_text(index.read_text().replace('"format":1', '"format":0'))
-    open_page(tmp_path / "old").wait_for_selector("text=they come from another version of HistoGEx")
-    shutil.copytree(run[0] / "explorer", tmp_path / "part")
-    (tmp_path / "part" / "data" / f"{SETTING}.tables.js").unlink()
-    page = open_page(tmp_path / "part", lost=("ERR_FILE_NOT_FOUND",))
-    page.wait_for_selector(f"text=data/{SETTING}.tables.js is not there")
-    page.click("#view-overview")
-    page.wait_for_selector("text=All settings")
-    (tmp_path / "none").mkdir()
-    assert main(["--tables", str(tmp_path / "none"), "--outdir", str(tmp_path / "empty")]) == 0
-    open_page(tmp_path / "empty").wait_for_selector("text=no table tells of a setting that ran")
-
-
-def test_views_without_their_tables_say_why(run, open_page, tmp_path):
-    shutil.copytree(run[0] / "results", tmp_path / "results")
-    for path in (tmp_path / "results").glob("*"):
-        if not path.name.endswith(".association_summary.tsv"):
-            path.unlink()
-    arguments = ["--tables", str(tmp_path / "results"), "--primary", "256,raw,mean", "--outdir", str(tmp_path / "out")]
-    assert main([*arguments, "--skipped", "enrich: --skip enrich"]) == 0
-    page = open_page(tmp_path / "out")
-    for view, text in (
-        ("genes", "no table of genes"),
-        ("features", "no table of features"),
-        ("sets", "enrich was skipped (--skip enrich)"),
-        ("confounders", "not measured in this run"),
-        ("overview", "no such file in this run"),
-    ):
-        page.click(f"#view-{view}")
-        page.wait_for_selector(f"text={text}")
-
-
-def test_without_hits_the_page_says_so(run, open_page, tmp_path):
-    shutil.copytree(run[0] / "results", tmp_path / "results")
-    path = tmp_path / "results" / f"{ID}.256.association_genes.parquet"
-    pd.read_parquet(path).assign(gene_q=0.9).to_parquet(path)
-    assert (
-        main(["--tables", str(tmp_path / "results"), "--primary", "256,raw,mean", "--outdir", str(tmp_path / "out")])
-        == 0
-    )
-    page = open_page(tmp_path / "out")
-    page.wait_for_selector("text=No gene is found at q \u2264 0.05")
-    page.fill("#q", "4")
-    page.wait_for_selector("text=No row: widen the search")
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of #rrggbb (WCAG 2.2)."""
-    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-
-@pytest.mark.parametrize("theme", [0, 1])
-def test_contrast_of_both_themes(theme):
-    block = re.findall(r":root[^{]*\{([^}]*)\}", (PAGE / "style.css").read_text())[theme]
-    colour = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
-
-    def contrast(one: str, other: str) -> float:
-        low, high = sorted(luminance(colour[name]) for name in (one, other))
-        return (high + 0.05) / (low + 0.05)
-
-    for ground in ("ground", "panel", "chosen", "warn"):
-        assert contrast("text", ground) >= 4.5
-    for ink in ("muted", "accent"):
-        assert contrast(ink, "ground") >= 4.5 and contrast(ink, "panel") >= 4.5
-    assert contrast("accent", "chosen") >= 4.5
-    for mark in ("low", "high", "muted", "edge"):
-        assert contrast(mark, "ground") >= 3 and contrast(mark, "panel") >= 3
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_names_order_and_width(run, open_page, width):
-    gene = genes_of(run)["gene"][0]
-    feature = frame(content(run[0] / "explorer", f"{SETTING}.tables")["described"])["feature"][0]
-    page = open_page(run[0] / "explorer", f"#gene={gene}&feature={feature}", width)
+def test_search_order_and_picture_stand_in_the_address(run, open_page):
+    described = frame(content(run[0] / "explorer", f"{SETTING}.tables")["described"])["feature"]
+    page, genes = open_page(run[0] / "explorer", f"#feature={described[0]}"), genes_of(run)
     page.wait_for_selector(".gallery")
-    for view in ("genes", "features", "sets", "confounders", "overview"):
-        page.click(f"#view-{view}")
-        page.wait_for_function("view => document.getElementById(`view-${view}`).hasAttribute('aria-current')", arg=view)
-        page.wait_for_timeout(100)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        nameless = page.evaluate(NAMELESS)
-        assert nameless == []
-        heads = page.evaluate(
-            "[...document.querySelectorAll('thead th')].map(h => [h.scope, h.getAttribute('aria-sort')])"
-        )
-        assert all(scope == "col" and sort in ("none", "ascending", "descending") for scope, sort in heads)
-        assert page.evaluate("[...document.querySelectorAll('[tabindex]')].every(one => one.tabIndex <= 0)")
-        assert page.evaluate("[...document.querySelectorAll('img')].every(one => one.alt)")
-    assert page.evaluate("document.documentElement.lang") == "en"
-    page.reload()
-    page.wait_for_selector(".overview")
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "theme"
+    page.fill(".left input[type=search]", "GENE1")
+    page.click(".left button.head:has-text('beta')")
+    page.click(".gallery button:has-text('Next')")
+    page.wait_for_function(
+        "() => ['find=gene1', 'sort=-beta', 'picture=2'].every(part => location.hash.includes(part))"
+    )
+    left = genes[genes["symbol"].str.contains("GENE1") | genes["gene"].str.contains("GENE1")]
+    want = list(left.sort_values("beta", ascending=False)["symbol"])
+    other = open_page(run[0] / "explorer", page.url.partition("index.html")[2])
+    other.wait_for_selector(".gallery")
+    assert texts(page, ROWS) == texts(other, ROWS) == want[: len(texts(page, ROWS))] and len(want) > 5
+    assert other.locator(".left input[type=search]").input_value() == "gene1"
+    assert other.locator(".gallery > p.muted").text_content().startswith("2 of ")
+    other.click("#view-features")
+    other.wait_for_function("() => !location.hash.includes('find=') && !location.hash.includes('sort=')")

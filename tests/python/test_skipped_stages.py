@@ -11,10 +11,11 @@ import pytest
 from test_summarise import ID, ROOT, content, make_run, summary, without
 
 import shared_variance
-from hx_report import headline, primary_settings, settings_of, shared_of, verdict
+from hx_report import headline, primary_settings, settings_of
 from hx_sections import WITHOUT
 from hx_sections import verdict as verdict_section
 from hx_shared_tables import CURVE, GENES, ROW
+from hx_verdict import shared_of, verdict
 from summarise import main
 
 TESTS = {"qq", "calibration", "settings", "genes", "controls", "listed_genes", "hidden_factors", "sharing"}
@@ -60,7 +61,7 @@ def test_verdict_without_associations(shared_only, both):
         row[shown].astype(float), real[["adjusted_share", "ci_low", "ci_high", "p"]].astype(float)
     )
     assert row["control_shared"] == control["adjusted_share"] and row["control_shared_p"] == control["p"]
-    assert not {"hits", "status", "genes", "lambda_gc"} & set(row.index)
+    assert not {"hits", "genes", "lambda_gc"} & set(row.index)
     told = content(shared_only[0], "verdict")
     assert "UNADJUSTED" in told["description"] and "never trained" in told["description"]
     assert "Feature-gene pairs" not in told["description"] and "shuffled would be wrong" in told["description"]

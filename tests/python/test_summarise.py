@@ -15,7 +15,8 @@ import associate
 from hx_association import QQ
 from hx_io import write_tsv
 from hx_mqc import bars, cell, lines, table, text
-from hx_report import primary_settings, traffic_light
+from hx_report import primary_settings
+from hx_verdict import RULE, status
 from summarise import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +110,10 @@ def test_verdict(run):
     assert (row["setting"], row["primary"], row["donors"], row["slides"]) == (f"{ID}.256.raw.mean", "yes", 40, 43)
     assert (row["hits"], row["control_hits"]) == (real["hits"], control["hits"])
     assert row["lambda_gc"] == real["lambda_gc"] and row["control_lambda_gc"] == control["lambda_gc"]
-    assert "UNADJUSTED" in content(folder, "verdict")["description"]
+    told = content(folder, "verdict")["description"]
+    assert "UNADJUSTED" in told and RULE in told
+    assert (row["status"], row["why"]) == status(row) and row["status"] == "amber"
+    assert row["why"].startswith("nothing was adjusted for; hits: ")
 
 
 def test_losses_and_flow(run):
@@ -253,14 +257,6 @@ def test_feature_table_and_bonferroni(tmp_path):
     text_of = content(tmp_path, "hx_methods")["data"]
     assert "Image features came from a table" in text_of and "Bonferroni correction at 0.05" in text_of
     assert "negative control" not in text_of and "whole-slide" not in text_of
-
-
-@pytest.mark.parametrize(
-    ("hits", "control", "colour"),
-    [(100, 0, "green"), (100, 5, "green"), (100, 6, "red"), (0, 1, "red"), (0, 0, "amber"), (9, np.nan, "amber")],
-)
-def test_traffic_light(hits, control, colour):
-    assert traffic_light(pd.Series({"hits": hits, "control_hits": control, "alpha": 0.05})) == colour
 
 
 def test_primary_setting_of_each_tissue():
