@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_finding_tests
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import EFFECT, adjustment, named
@@ -80,6 +81,7 @@ def _controls(rows: pd.DataFrame) -> dict:
         "summary/controls.tsv",
         "Tissue",
         list(rows["tissue_id"]),
+        finding=hx_finding_tests.controls(rows),
     )
 
 

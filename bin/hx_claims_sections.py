@@ -3,6 +3,7 @@
 
 import pandas as pd
 
+import hx_finding_tests
 from hx_claim_run import ALPHA, CHANCE, FAILS, HOLDS, UNTESTABLE
 from hx_gather import Kind
 from hx_mqc import PEOPLE, SMALL_P, table, text
@@ -57,6 +58,7 @@ def claims_sections(rows: pd.DataFrame) -> list[dict]:
         "summary/claims.tsv",
         "Claim and tissue",
         [f"{row.claim.replace('_', ' ')}, {row.tissue_id}" for row in rows.itertuples()],
+        finding=hx_finding_tests.claims(rows),
     )
     tissues = list(dict.fromkeys(rows["tissue_id"]))
     told = rows[rows["tissue_id"].isin(tissues[:MOST_TISSUES])]

@@ -5,6 +5,7 @@ from itertools import cycle
 
 import pandas as pd
 
+import hx_finding_run
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, escape, lines, section, table, text
 from hx_sections import COLOURS, named
@@ -98,6 +99,7 @@ def _scores(rows: pd.DataFrame) -> dict:
         PUBLISHED,
         "Patch size",
         [size_text(size) for size in rows["size"]],
+        finding=hx_finding_run.classifier(rows),
     )
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+import hx_finding_tests
 from hx_donor_plots import binned
 from hx_gather import Kind
 from hx_mqc import COUNT, MAX_POINTS, PEOPLE, RATIO, SMALL_P, escape, section, table
@@ -67,6 +68,7 @@ def _descriptions(rows: pd.DataFrame) -> dict:
         "description/*.descriptions.tsv",
         "Feature",
         [f"{row.feature}, {row.tissue_id}" for row in rows.itertuples()],
+        finding=hx_finding_tests.descriptions(rows),
     )
 
 

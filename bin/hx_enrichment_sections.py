@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_finding_tests
 from hx_gather import Kind
 from hx_mqc import COUNT, RATIO, SMALL_P, escape, table, text
 from hx_sections import named
@@ -81,6 +82,7 @@ def _counts(rows: pd.DataFrame) -> dict:
         "enrichment/*.enrichment_summary.tsv",
         "Setting",
         list(real["setting"]),
+        finding=hx_finding_tests.enrichment(real),
     )
 
 

@@ -65,7 +65,7 @@ def counts_of_people(text: str, shareable: bool) -> str:
     """The sentence with its marked numbers of `people` as a report may tell them.
 
     >>> counts_of_people(people(3) + " of " + people(1200, "slide"), shareable=True)
-    '< 11 donors of 1,200 slides'
+    '< 5 donors of 1,200 slides'
     """
 
     def told(found: re.Match) -> str:
@@ -131,7 +131,7 @@ def found_at(alpha: float) -> str:
 def detectable(rows: pd.DataFrame, column: str = "detectable_r") -> str:
     """', |r| of 0.85 and more has 80 % power'; '' where no table says."""
     known = rows[column].dropna() if column in rows else pd.Series(dtype=float)
-    return f"; |r| of {span(known, '{:.2f}'.format)} and more has 80 % power" if len(known) else ""
+    return f", |r| of {span(known, '{:.2f}'.format)} and more has 80 % power" if len(known) else ""
 
 
 def of_rows(sentence: Callable[..., str]) -> Callable[..., str]:

@@ -6,6 +6,7 @@ from itertools import cycle
 
 import pandas as pd
 
+import hx_finding_tests
 from hx_mqc import COUNT, MAX_POINTS, MAX_ROWS, PEOPLE, RATIO, SMALL_P, lines, table
 from hx_report import qq_of_verdict
 from hx_sections import COLOURS, EFFECT, adjustment, named
@@ -87,6 +88,7 @@ def _calibration(rows: pd.DataFrame) -> dict:
         "summary/calibration.tsv",
         "Setting",
         list(rows["name"]),
+        finding=hx_finding_tests.calibration(rows),
     )
 
 
@@ -124,6 +126,7 @@ def _settings(rows: pd.DataFrame) -> dict:
         "summary/settings.tsv",
         "Setting",
         list(rows["setting"]),
+        finding=hx_finding_tests.settings(rows),
     )
 
 
@@ -166,4 +169,5 @@ def _genes(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         "summary/top_genes.tsv, all genes: associations/*.association_genes.parquet",
         "Gene",
         [row.symbol if tissues == 1 else f"{row.symbol}, {row.tissue_id}" for row in rows.itertuples()],
+        finding=hx_finding_tests.genes(rows),
     )

@@ -167,7 +167,7 @@ def read_parquet(path: str | Path, columns: list[str] | None = None, needed: Seq
     Raises:
         DataError: no Parquet file, cut short, or a column is lacking.
     """
-    with reading(path, "Parquet table"):
+    with reading(path, "Parquet file"):
         table = pd.read_parquet(path, columns=columns)
     if lacking := [name for name in needed if name not in table]:
         raise DataError(f"{path}: no column {', '.join(lacking)}: give the table as its stage wrote it")

@@ -245,7 +245,7 @@ def read_keys(path: str | Path) -> pd.DataFrame:
     elif path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
-        with reading(path, "Parquet table"):
+        with reading(path, "Parquet file"):
             names = key_columns(pq.read_schema(path).names)
         table = read_parquet(path, columns=sorted(set(names.values())))
     else:

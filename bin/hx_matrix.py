@@ -48,7 +48,7 @@ class ParquetMatrix(Matrix):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with reading(path, "Parquet table"):
+        with reading(path, "Parquet file"):
             schema = pq.read_schema(path)
         numeric = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
         text = [f.name for f in schema if f.name not in numeric]

@@ -6,6 +6,7 @@ from itertools import cycle
 
 import pandas as pd
 
+import hx_finding_tests
 from hx_gather import Kind
 from hx_mqc import COUNT, MAX_ROWS, PEOPLE, RATIO, SMALL_P, lines, table
 from hx_sections import COLOURS, adjustment, named
@@ -82,6 +83,7 @@ def _gain(settings: pd.DataFrame) -> dict:
         "prediction/*.prediction_summary.tsv",
         "Tissue or setting",
         _row_names(settings),
+        finding=hx_finding_tests.prediction(settings),
     )
 
 

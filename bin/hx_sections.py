@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_finding_run
 from hx_disclosure import FEW, Disclosure, few
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, escape, table, text
 from hx_report import PEOPLE_KINDS, without_ids
@@ -89,6 +90,7 @@ def planted_truths(rows: pd.DataFrame, rule: str, mode: str) -> dict:
         "summary/planted_truths.tsv",
         "Property and setting",
         [f"{row.property}, {row.setting}" for row in rows.itertuples()],
+        finding=hx_finding_run.planted_truths(rows),
     )
 
 
@@ -158,6 +160,7 @@ def verdict(rows: pd.DataFrame) -> dict:
         "summary/verdict.tsv",
         "Tissue",
         list(rows["tissue_id"]),
+        finding=hx_finding_run.verdict(rows),
     )
 
 
@@ -193,6 +196,7 @@ def flow(rows: pd.DataFrame) -> dict:
         "summary/flow.tsv",
         "Tissue",
         list(rows["tissue_id"]),
+        finding=hx_finding_run.flow(rows),
     )
 
 
@@ -224,6 +228,7 @@ def _losses(rows: pd.DataFrame) -> dict:
         },
         "summary/losses.tsv",
         "Row",
+        finding=hx_finding_run.losses(rows),
     )
 
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
+import hx_finding_run
 from hx_disclosure import INTERNAL, SHAREABLE
 from hx_mqc import COUNT, PEOPLE, RATIO, bars, table, text
 from hx_sections import named
@@ -78,6 +79,7 @@ def slide_sections(status: pd.DataFrame | None) -> list[dict]:
             STATUS_COLOURS,
             "Slides",
             people=True,
+            finding=hx_finding_run.slide_status(slide_counts(status)),
         ),
         _problems(slide_problems(status)),
     ]

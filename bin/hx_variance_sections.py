@@ -7,6 +7,7 @@ from itertools import cycle
 import numpy as np
 import pandas as pd
 
+import hx_finding_tests
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, bars, escape, lines, section, table
 from hx_sections import COLOURS, named
@@ -88,6 +89,7 @@ def _headline(rows: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         "shared_variance/*.shared_variance.tsv",
         "Tissue",
         list(rows["tissue_id"]),
+        finding=hx_finding_tests.shared_variance(rows),
     )
 
 

@@ -6,13 +6,17 @@ include { PREPARE_GTEX    } from '../modules/prepare_gtex/main.nf'
 include { PREPARE_TCGA    } from '../modules/prepare_tcga/main.nf'
 include { CHECK_COHORT    } from '../modules/check_cohort/main.nf'
 
-// Rows of a table with a header; the separator is the one that the header holds most of. The apostrophe that write_tsv of
-// bin/hx_io.py sets before what a spreadsheet would run is taken off, as its read_table does.
+// A row without the apostrophes that write_tsv of bin/hx_io.py sets before what a spreadsheet would run, as read_table reads it.
+def plainRow(row) {
+    return row.collectEntries { name, value -> [name, value?.replaceFirst('^\'(?=\\s*[=+@-].)', '')] }
+}
+
+// Rows of a table with a header; the separator is the one that the header holds most of.
 def sheetRows(sheet) {
     def header = sheet.withReader { reader -> reader.readLine() } ?: ''
     def separator = ['\t', ';', ','].max { s -> header.count(s) }
     return sheet.splitCsv(header: true, sep: separator, quote: separator == '\t' ? null : '"', strip: true)
-        .collect { row -> row.collectEntries { name, value -> [name.replace('\ufeff', ''), value?.replaceFirst('^\'(?=\\s*[=+@-].)', '')] } }
+        .collect { row -> plainRow(row.collectEntries { name, value -> [name.replace('\ufeff', ''), value] }) }
 }
 
 // A slide of a samplesheet as a path: absolute or a URI as it is, else beside the sheet. Links are followed, since a
@@ -166,8 +170,8 @@ workflow COHORT {
 
     emit:
     sheet      = ch_sheet                                                                           // value: path(samplesheet.csv) or []
-    slides     = CHECK_COHORT.out.slides.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
-    donors     = CHECK_COHORT.out.cohort.map { table -> table.splitCsv(header: true, sep: '\t') }   // value: list of rows (maps)
+    slides     = CHECK_COHORT.out.slides.map { table -> table.splitCsv(header: true, sep: '\t').collect { row -> plainRow(row) } }   // value: list of rows (maps)
+    donors     = CHECK_COHORT.out.cohort.map { table -> table.splitCsv(header: true, sep: '\t').collect { row -> plainRow(row) } }   // value: list of rows (maps)
     expression = ch_expression                                                                      // value: list of paths
     gene_sets  = ch_gene_sets                                                                       // value: path(GMT)
     genotypes  = ch_genotypes                                                                       // value: list of paths

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
 from engine import ROOT, nextflow
 
 HOSTILE = (  # a double quote or a line end within a cell stops the engine's own reader of tables
@@ -86,6 +87,7 @@ def test_hostile_ids_and_paths_are_refused(cohort, tiny_encoder, tmp_path):
     assert not canaries(tmp_path)
 
 
+@pytest.mark.slow
 def test_odd_names_of_files_work(cohort, tiny_encoder, tmp_path):
     """Slides, tables and results in places with blanks, quotes, letters of any script, `;` and a leading dash."""
     odd = tmp_path / "Daten; für 'x' (1)"

@@ -152,8 +152,9 @@ def test_what_is_no_such_file_is_named(formats, tmp_path, name, read):
         except Exception as error:
             wrong.append(f"{kind}: {type(error).__name__}: {error}")
         else:
-            # HDF5 of any content may be weights, and without the size that is asked for it is a summary without patches.
-            fine = ANY_TEXT if read in (read_names, read_table) else ("a.h5 file", "a.h5ad file") if name in LOOSE else ()
+            # HDF5 of any content may be weights; without the size that is asked for it is a summary without patches.
+            fine = ("a.h5 file", "a.h5ad file") if name in LOOSE else ()
+            fine = ANY_TEXT if read in (read_names, read_table) else fine
             fine += ("empty",) * (read is read_names)
             # The sound file of its format serves a reader of tables of any kind.
             if kind not in (*fine, f"a{path.suffix} file"):

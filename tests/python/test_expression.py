@@ -227,7 +227,7 @@ def test_damaged_files(tmp_path):
     assert "cut short or damaged" in faults_of(read_expression, [tmp_path / "a.gct.gz"], ["S0"], "tpm")
     for name in ("a.parquet", "a.h5ad"):
         (tmp_path / name).write_bytes(b"nonsense")
-        assert f"no {name[2:]} file".lower() in faults_of(sample_names, tmp_path / name).lower()
+        assert f"no readable {name[2:]} file".lower() in faults_of(sample_names, tmp_path / name).lower()
     frame = TABLE.rename_axis("gene_id").reset_index()
     frame.loc[4, "S2"] = np.nan
     frame.to_parquet(tmp_path / "b.parquet")

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Sentences that read the tables of the statistics: calibration, controls, hits, shared variance, prediction, terms."""
+
+import pandas as pd
+
+from hx_findings import count, each, estimate, names, number, of_rows, p_value, people, span
+from hx_shared import EXPRESSION, last_of
+
+
+def _of(rows: pd.DataFrame, control: str) -> pd.DataFrame:
+    return rows[rows["control"] == control]
+
+
+@of_rows
+def calibration(rows: pd.DataFrame) -> str:
+    """Of summary/calibration.tsv: the settings with donors shuffled, whose p values are null."""
+    null = _of(rows, "shuffle_donors")
+    if not len(null):
+        return "no setting ran with donors shuffled, so that nothing here says whether p values hold."
+    real = span(_of(rows, "none")["lambda_gc"])
+    return (
+        f"with donors shuffled the share of p < .05 is {span(null['share_p05'])} and lambda {span(null['lambda_gc'])}, "
+        f"in {count(len(null), 'setting')}; as donors are, lambda is {real}."
+    )
+
+
+@of_rows
+def controls(rows: pd.DataFrame) -> str:
+    """Of summary/controls.tsv: hits of each tissue's primary setting and of its controls."""
+    parts = []
+    for tissue, part in rows.groupby("tissue_id", sort=False):
+        real = _of(part, "none")
+        told = [f"{number(row['hits'])} by {row['control']}" for _, row in part[part["control"] != "none"].iterrows()]
+        own = count(real["hits"].sum(), "hit")
+        parts.append(f"{tissue}: {', '.join([own, *told])}, {people(part['n'].iloc[0])}")
+    return each(parts)
+
+
+@of_rows
+def settings(rows: pd.DataFrame) -> str:
+    """Of summary/settings.tsv."""
+    with_hits = rows[rows["hits"] > 0].sort_values("hits", ascending=False, kind="stable")
+    control = rows["control_hits"].dropna() if "control_hits" in rows else pd.Series(dtype=float)
+    beside = f", with donors shuffled {number((control > 0).sum())}" if len(control) else ""
+    most = f"; most in {with_hits['setting'].iloc[0]} ({number(with_hits['hits'].iloc[0])})" if len(with_hits) else ""
+    return f"{number(len(with_hits))} of {count(len(rows), 'setting has', 'settings have')} hits{beside}{most}."
+
+
+@of_rows
+def genes(rows: pd.DataFrame) -> str:
+    """Of summary/top_genes.tsv: the gene of smallest p of each tissue."""
+
+    def other(row: pd.Series) -> str:
+        return (
+            "" if pd.isna(row["r_split_half"]) else f" ({number(row['r_split_half'])} in donors that did not choose it)"
+        )
+
+    best = rows.sort_values(["gene_p", "gene"]).drop_duplicates("tissue_id").sort_values("tissue_id")
+    parts = [
+        f"{row['tissue_id']}: {row['symbol']} with {row['best_feature']}, r {number(row['r'])}"
+        f"{other(row)}, {p_value(row['gene_p'])} and q "
+        f"{row['gene_q']:.2g} of the gene, {people(row['n'])}"
+        for _, row in best.iterrows()
+    ]
+    return each(parts)
+
+
+@of_rows
+def shared_variance(rows: pd.DataFrame) -> str:
+    """Of the headline rows with control_share: expression by image, with the last adjustment there is."""
+    real = rows[rows["direction"] == EXPRESSION]
+    real = real[real["adjusted"] == last_of(real)] if len(real) else real
+    parts = []
+    for _, row in real.iterrows():
+        beside = "" if pd.isna(row["control_share"]) else f", {number(row['control_share'])} with donors shuffled"
+        told = estimate(*row[["adjusted_share", "ci_low", "ci_high", "p"]])
+        parts.append(f"{row['tissue_id']}: expression by image {told}{beside}, {people(row['n'])}")
+    return each(parts)
+
+
+@of_rows
+def prediction(rows: pd.DataFrame) -> str:
+    """Of the real settings with control_*: those of the primary analysis, or all where none is."""
+    chosen = rows[rows["analysis"] == "primary"]
+    parts = []
+    for _, row in (chosen if len(chosen) else rows).iterrows():
+        control = row["control_genes_found"]
+        beside = "" if pd.isna(control) else f", {number(control)} with donors shuffled"
+        gain = "" if pd.isna(row["delta_r2_found"]) else f", their median gain in R2 {number(row['delta_r2_found'])}"
+        found = f"{count(row['genes_found'], 'gene')} of {number(row['genes'])} found{beside}{gain}"
+        parts.append(f"{row['tissue_id']}: {found}, {people(row['n'])}")
+    return each(parts)
+
+
+@of_rows
+def enrichment(rows: pd.DataFrame) -> str:
+    """Of the real rows of enrichment_summary.tsv with control_found."""
+    parts = []
+    for _, row in rows.iterrows():
+        control = row["control_found"]
+        beside = "" if pd.isna(control) else f", {number(control)} with donors shuffled"
+        parts.append(f"{row['setting']}, {row['collection']} by {row['test']}: {number(row['found'])} found{beside}")
+    return each(parts, what="row")
+
+
+@of_rows
+def descriptions(rows: pd.DataFrame) -> str:
+    """Of *.descriptions.tsv."""
+    technical = rows["technical"] == "yes"
+    return (
+        f"{count(len(rows), 'feature')} described, {number(int(technical.sum()))} of them all technical; R2 in donors "
+        f"left out {span(rows['r2_cv'])}; first terms: {names(rows['term'].dropna())}."
+    )
+
+
+@of_rows
+def claims(rows: pd.DataFrame) -> str:
+    """Of summary/claims.tsv: how many have each verdict."""
+    of = rows["verdict"].value_counts()
+    told = ", ".join(f"{number(of[name])} {name}" for name in sorted(of.index))
+    return f"{count(rows['claim'].nunique(), 'claim')} on {count(rows['tissue_id'].nunique(), 'tissue')}: {told}."
