@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_finding_factors
 from hx_gather import Kind
 from hx_mqc import COUNT, MAX_ROWS, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import EFFECT, adjustment, named
@@ -93,6 +94,7 @@ def _summary(rows: pd.DataFrame) -> dict:
         f"{FOLDER}annotation_summary.tsv",
         "Label",
         [f"{r.label}, {r.setting}" if several else str(r.label) for r in real.itertuples()],
+        finding=hx_finding_factors.labels(real),
     )
 
 
@@ -127,6 +129,7 @@ def _prediction(rows: pd.DataFrame) -> dict:
         f"{FOLDER}annotation_prediction.tsv",
         "Label",
         [_name(row, several) for row in rows.itertuples()],
+        finding=hx_finding_factors.label_prediction(rows),
     )
 
 

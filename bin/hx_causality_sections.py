@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_finding_factors
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import EFFECT, named
@@ -50,14 +51,12 @@ def _name(row: object, first: str, second: str, several: bool) -> str:
 
 
 def _verdicts(pairs: pd.DataFrame) -> dict:
-    counts = pairs["verdict"].replace("", "not tested").value_counts()
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
     pairs = pairs.fillna({"first_label": "", "second_label": ""})
     return table(
         "causality_verdicts",
         "What acts on what",
         "Pairs of traits that go together, asked both ways by variants that tell one of them (Mendelian "
-        f"randomisation): {told}. A direction is named where at least two instruments agree on an effect and no "
+        "randomisation). A direction is named where at least two instruments agree on an effect and no "
         "assumption that can be tested failed; shared_cause, where instruments of both exclude that either explains "
         "all of the association. Even then a heritable common cause would look the same.",
         "Many named directions with fewer than a thousand donors, or one that a variant makes by itself, would be "
@@ -74,6 +73,7 @@ def _verdicts(pairs: pd.DataFrame) -> dict:
         "causality/*.causality_pairs.tsv",
         "Pair",
         [_name(row, "first", "second", _several(pairs)) for row in pairs.itertuples()],
+        finding=hx_finding_factors.causes(pairs),
     )
 
 

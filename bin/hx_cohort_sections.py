@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_finding_factors
 from hx_cohort_report import EVERY, covariates_wide, dataset, excluded_text
 from hx_disclosure import FEW, Disclosure, few
 from hx_gather import Kind
@@ -109,6 +110,7 @@ def _sizes(rows: pd.DataFrame) -> dict:
         "summary/donors_by_size.tsv",
         "Tissue",
         list(frame.index),
+        finding=hx_finding_factors.donors_by_size(frame),
     )
 
 

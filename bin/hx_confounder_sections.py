@@ -6,6 +6,7 @@ from itertools import cycle
 
 import pandas as pd
 
+import hx_finding_factors
 from hx_disclosure import INTERNAL
 from hx_gather import Kind
 from hx_mqc import COUNT, MAX_POINTS, PEOPLE, RATIO, SMALL_P, cell, escape, lines, section, table
@@ -109,6 +110,7 @@ def _ledger(rows: pd.DataFrame) -> list[dict]:
             "confounders/*.confounder_ledger.tsv",
             "Factor",
             [f"{row.factor}, {row.tissue_id}" for row in wide.itertuples()],
+            finding=hx_finding_factors.ledger(wide),
         )
     ]
 

@@ -109,7 +109,7 @@ def descriptions(rows: pd.DataFrame) -> str:
     technical = rows["technical"] == "yes"
     return (
         f"{count(len(rows), 'feature')} described, {number(int(technical.sum()))} of them all technical; R2 in donors "
-        f"left out {span(rows['r2_cv'])}; first terms: {names(rows['term'].dropna())}."
+        f"left out {span(rows['r2_cv'])}; first terms: {names(rows['term'].replace('', None).dropna())}."
     )
 
 

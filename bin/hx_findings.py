@@ -119,8 +119,8 @@ def each(parts: Sequence[str], most: int = MOST, what: str = "tissue") -> str:
     ('Lung: 1 gene; Skin: 2 genes.', 'a; b; c; and 2 more tissues in the table.')
     """
     rest = len(parts) - most
-    more = [f"and {count(rest, what)[: -len(what) - (rest != 1)]}more {what}{'s' * (rest != 1)} in the table"]
-    return "; ".join([*parts[:most], *(more if rest > 0 else [])]) + "." if parts else NOTHING
+    more = [f"and {rest} more {what if rest == 1 else what + 's'} in the table"] if rest > 0 else []
+    return "; ".join([*parts[:most], *more]) + "." if parts else NOTHING
 
 
 def found_at(alpha: float) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_finding_factors
 from hx_gather import Kind
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, table
 from hx_sections import named
@@ -76,4 +77,5 @@ def _claims(rows: pd.DataFrame) -> dict:
         "shared_variance/*.comparisons.tsv",
         "Tissue",
         list(rows["tissue_id"]),
+        finding=hx_finding_factors.setting_claims(rows),
     )

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,9 @@ def test_odd_names_of_files_work(cohort, tiny_encoder, tmp_path):
     made = {path.name.removesuffix(".summary.h5") for path in (run.outdir / "features" / "summaries").iterdir()}
     assert made == {row["sample"] for row in rows}
     assert not canaries(tmp_path / "work")
+
+
+def test_containers_run_as_the_user_and_without_network():
+    command = [str(ROOT / "setup" / "nextflow"), "config", str(ROOT), "-profile", "docker", "-flat"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert "docker.runOptions = '-u $(id -u):$(id -g) --network none'" in told

@@ -1,7 +1,8 @@
-"""Image locks against the root lock, the groups of pyproject.toml and what the processes import; rules of the Dockerfiles;
-names of images in conf/containers.config; the release; the built images."""
+"""Image locks against the root lock, the groups of pyproject.toml and what the processes import; rules of the
+Dockerfiles; names of images in conf/containers.config; the release; the built images."""
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import container_names
 import pytest
-from bin_lines import BIN, imports
+from bin_lines import BIN
 from conda_environment import environment, images
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -72,16 +73,21 @@ def instructions(image: str) -> list[str]:
     return [line for line in lines.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def foreign(script: str) -> set[tuple[str, str]]:
-    """(file, top-level package) of what a file of bin/ and its helpers import from outside bin/ and the library of Python."""
-    found = set()
-    for name in {script, *imports(script)}:
-        for node in ast.walk(ast.parse((BIN / name).read_text())):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            tops = {module.split(".")[0] for module in modules}
-            found |= {(name, top) for top in tops - sys.stdlib_module_names if not (BIN / f"{top}.py").exists()}
-    return found
+@functools.cache
+def foreign(name: str) -> frozenset[tuple[str, str]]:
+    """(file, top-level package) of what a file of bin/ imports that is neither of bin/ nor of Python's own library."""
+    modules: list[str] = []
+    for node in ast.walk(ast.parse((BIN / name).read_text())):
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+    tops = {module.split(".")[0] for module in modules} - sys.stdlib_module_names
+    return frozenset((name, top) for top in tops if not (BIN / f"{top}.py").exists())
+
+
+@functools.cache
+def installed() -> dict[str, list[str]]:
+    """Distributions by the top-level package that they bring."""
+    return packages_distributions()
 
 
 def commands(process: str) -> tuple[set[str], set[str]]:
@@ -142,8 +148,9 @@ def test_conda_environments_are_of_the_locks() -> None:
 @pytest.mark.parametrize("process", container_names.images_of_modules())
 def test_image_of_a_process_holds_what_it_imports_and_is_the_one_for_it(process: str) -> None:
     scripts, reported = commands(process)
-    needed = set().union(*map(foreign, scripts))
-    distributions = packages_distributions()
+    line = re.search("# bin: (.*)", (ROOT / "modules" / process.lower() / "main.nf").read_text())[1]
+    needed = set().union(*map(foreign, scripts | set(line.split())))
+    distributions = installed()
     folders = [
         container_names.folder_of(image)
         for image in container_names.devices(container_names.images_of_modules()[process])
@@ -226,7 +233,7 @@ def test_dockerfile_rules(image: str) -> None:
     ]
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
     assert users and re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
-    assert f'org.opencontainers.image.title="histogex/{image}"' in text
+    assert f'org.opencontainers.image.title="histogex/{image.removesuffix("-cuda")}"' in text
     assert "install -d -m 1777 /var/cache/histogex" in text and "XDG_CACHE_HOME=/var/cache/histogex" in text
     assert ("NVIDIA_DRIVER_CAPABILITIES=compute,utility" in text) == (image in CUDA)
     assert f'org.opencontainers.image.licenses="{PYPROJECT["project"]["license"]}"' in text

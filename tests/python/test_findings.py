@@ -2,10 +2,10 @@
 
 import doctest
 
-import numpy as np
 import pandas as pd
 import pytest
 
+import hx_finding_factors as factors
 import hx_finding_run as run
 import hx_finding_tests as tests
 import hx_findings
@@ -17,7 +17,8 @@ NAN = float("nan")
 SENTENCES = [
     *(run.verdict, run.flow, run.losses, run.slide_status, run.classifier, run.planted_truths),
     *(tests.calibration, tests.controls, tests.settings, tests.genes, tests.shared_variance, tests.prediction),
-    *(tests.enrichment, tests.descriptions, tests.claims),
+    *(tests.enrichment, tests.descriptions, tests.claims, factors.ledger, factors.setting_claims, factors.labels),
+    *(factors.label_prediction, factors.causes, factors.donors_by_size),
 ]
 LUNG = {"tissue_id": "Lung", "n": 400}
 
@@ -126,13 +127,48 @@ def test_of_shared_variance_and_prediction():
 def test_of_terms_descriptions_and_claims():
     row = {"setting": "s", "collection": "markers", "test": "camera", "found": 3, "control_found": 0}
     assert tests.enrichment(frame(row)) == "s, markers by camera: 3 found, 0 with donors shuffled."
-    rows = frame({"technical": "yes", "r2_cv": 0.25, "term": "red"}, {"technical": "no", "r2_cv": 0.5, "term": np.nan})
+    rows = frame({"technical": "yes", "r2_cv": 0.25, "term": "red"}, {"technical": "no", "r2_cv": 0.5, "term": ""})
     text = "2 features described, 1 of them all technical; R2 in donors left out 0.250 to 0.500; first terms: red."
     assert tests.descriptions(rows) == text
     claims = frame(
         *[{"claim": c, "tissue_id": "A", "verdict": v} for c, v in (("x", "holds"), ("y", "fails"), ("z", "holds"))]
     )
     assert tests.claims(claims) == "3 claims on 1 tissue: 1 fails, 2 holds."
+
+
+def test_of_factors():
+    row = {
+        "tissue_id": "Lung",
+        "factor": "AGE",
+        "image_adjusted": 0.01,
+        "image_adjusted_low": 0,
+        "image_adjusted_high": 0.02,
+    }
+    most = row | {"factor": "SMTSISCH", "image_adjusted": 0.1, "image_adjusted_low": 0.05, "image_adjusted_high": 0.15}
+    text = "Lung: most by SMTSISCH 0.100 (95 % interval 0.050 to 0.150) of image, of 2 factors."
+    assert factors.ledger(frame(row, most)) == text
+    assert factors.ledger(frame({"tissue_id": "Lung", "factor": "AGE"})) == "Lung: most by no factor, of 1 factor."
+    row = {"setting": "a", "other": "b", "difference": 0.02, "ci_low": 0.01, "ci_high": 0.03, "p": 0.01, "n": 40}
+    rows = frame(row, row | {"ci_low": -0.01})
+    text = "1 of 2 intervals above 0: a less b 0.020 (95 % interval 0.010 to 0.030, p = 0.01), 40 donors; a less b"
+    assert told(factors.setting_claims(rows)).startswith(text)
+
+
+def test_of_labels_and_causes():
+    row = {"label": "SEX", "hits": 0, "control_hits": NAN, "best_p": 0.2, "best_feature": "raw_1"}
+    assert factors.labels(frame(row)) == "0 of 1 label has hits; smallest p = 0.2 (SEX with raw_1)."
+    rows = frame(row | {"hits": 3, "control_hits": 0}, row | {"best_p": NAN})
+    assert factors.labels(rows).startswith("1 of 2 labels have hits, with donors shuffled 0; ")
+    assert factors.labels(frame(row | {"best_p": NAN})) == "0 of 1 label has hits."
+    row = {"label": "SEX", "metric": "AUROC", "image": 0.7, "confounders": 0.6, "gain_image": 0.1, "p_gain_image": 0.03}
+    text = "SEX: AUROC 0.700 of the image and 0.600 of the confounders, gain 0.100 (p = 0.03), 30 donors."
+    rows = frame(row | {"n": 30, "status": "tested"}, row | {"gain_image": NAN, "status": "too few"})
+    assert told(factors.label_prediction(rows)) == text
+    assert factors.label_prediction(rows.iloc[1:]) == "none of 1 label could be predicted: too few."
+    pairs = pd.DataFrame({"verdict": ["undetermined", "", None, "gene_to_feature"]})
+    assert factors.causes(pairs) == "4 pairs: 1 gene_to_feature, 2 not tested, 1 undetermined."
+    sizes = pd.DataFrame({"cohort": [37], "256": [37], "every": [36]}, index=["Lung"])
+    assert told(factors.donors_by_size(sizes)) == "Lung: 36 donors with every size, 37 donors in the cohort."
 
 
 def test_the_report_shows_a_sentence_as_text_and_a_shareable_one_tells_no_small_count():
