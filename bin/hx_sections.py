@@ -209,7 +209,7 @@ def losses(rows: pd.DataFrame, dropped: pd.DataFrame) -> dict:
         counts = [few(n) if of else n for n, of in zip(plain["count"], people, strict=True)]
         return _losses(plain.assign(count=counts, examples=plain["examples"].mask(people, "")))
 
-    return _losses(rows) | {"shareable": shareable}
+    return _losses(rows) | {"finding": hx_finding_run.losses(rows), "shareable": shareable}
 
 
 def _losses(rows: pd.DataFrame) -> dict:
@@ -228,7 +228,6 @@ def _losses(rows: pd.DataFrame) -> dict:
         },
         "summary/losses.tsv",
         "Row",
-        finding=hx_finding_run.losses(rows),
     )
 
 
