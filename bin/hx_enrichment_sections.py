@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 import hx_finding_tests
+from hx_cli import preview
 from hx_gather import Kind
 from hx_mqc import COUNT, RATIO, SMALL_P, escape, table, text
 from hx_sections import named
@@ -46,9 +47,7 @@ def enrichment_sections(tables: Mapping[str, pd.DataFrame]) -> list[dict]:
 
 def _few(names: object) -> str:
     """The first genes of a `;`-joined list."""
-    genes = str(names).split(";")
-    more = f" and {len(genes) - SHOWN_GENES} more" if len(genes) > SHOWN_GENES else ""
-    return ", ".join(genes[:SHOWN_GENES]) + more
+    return preview(str(names).split(";"), SHOWN_GENES)
 
 
 def _counts(rows: pd.DataFrame) -> dict:

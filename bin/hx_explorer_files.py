@@ -62,12 +62,7 @@ class Files:
         name = f"{of}.{kind}"
         if name not in self.by_name:
             return None
-
-        def say(text: str) -> None:
-            if not (may_be_empty and text == f"{name} has no row"):
-                self.note(of, text)
-
-        return read_or_say(self.by_name[name], name, columns, say, more)
+        return read_or_say(self.by_name[name], name, columns, lambda text: self.note(of, text), more, may_be_empty)
 
     def links(self, prefix: str) -> list[tuple[str, str]]:
         """(what, address from explorer/) of the published tables of a prefix."""

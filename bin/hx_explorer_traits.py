@@ -25,7 +25,6 @@ class Kind(NamedTuple):
     alone: bool = False
 
 
-ENDS = ("exposure", "exposure_label", "outcome", "outcome_label")
 KINDS = {
     "qtl": Kind(
         "qtl_summary.tsv",

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Publication figures: widths of a journal's columns, one style, files that are the same bytes each time.
 
-Text is DejaVu Sans, which matplotlib brings along; it stays text in SVG and is embedded as TrueType in PDF. Colours are
-those of Okabe & Ito (2008, jfly.uni-koeln.de/color): told apart by colour-blind readers.
+Text is DejaVu Sans, which matplotlib brings along; it stays text in SVG and is embedded as TrueType in PDF.
 """
 
 import contextlib
@@ -23,8 +22,6 @@ ONE_COLUMN, TWO_COLUMNS = 88.0, 180.0  # mm
 MOST_COLUMNS = 5  # panels side by side, as in the study's figure 3
 DPI = 300
 PNG_LEVEL = 4  # of compression: twice as quick as the default, for a tenth more bytes
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY, DARK = "#999999", "#333333"
 LETTER_MM = 1.25  # width of a letter of a panel's title
 STYLE = {

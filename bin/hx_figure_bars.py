@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hx_figure import DARK, GREEN, GREY, ORANGE, below, lowest, panels, percent, titled
+from hx_colours import GREEN, ORANGE
+from hx_figure import DARK, GREY, below, lowest, panels, percent, titled
 from hx_sizes import size_value
 
 PARTS = {"explained": GREEN, "technical": ORANGE, "unexplained": GREY}  # from the bottom, as the study stacks them

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hx_figure import BLUE, DARK, ONE_COLUMN, TWO_COLUMNS, below, blank, percent, shortened
+from hx_colours import BLUE
+from hx_figure import DARK, ONE_COLUMN, TWO_COLUMNS, below, blank, percent, shortened
 
 VIEWS = {"image_pcs": "Image features", "expression_pcs": "Expression"}
 FOUND = 0.05  # q of a cell with a dot

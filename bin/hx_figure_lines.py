@@ -7,19 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hx_figure import (
-    BLUE,
-    COLOURS,
-    DARK,
-    GREY,
-    ONE_COLUMN,
-    TWO_COLUMNS,
-    VERMILION,
-    below,
-    blank,
-    percent,
-    shortened,
-)
+from hx_colours import BLUE, COLOURS, VERMILION
+from hx_figure import DARK, GREY, ONE_COLUMN, TWO_COLUMNS, below, blank, percent, shortened
 from hx_figure_bars import encoder_order, size_axis, size_label
 from hx_sizes import size_value
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import hx_figure
-from hx_figure import BLUE, DARK, MM, ONE_COLUMN, TWO_COLUMNS, blank, signed
+from hx_colours import BLUE
+from hx_figure import DARK, MM, ONE_COLUMN, TWO_COLUMNS, blank, signed
 from hx_figure_data import LeftOut
 
 

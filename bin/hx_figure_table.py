@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hx_cli import preview
 from hx_figure import DARK, blank
 
 WIDTHS = {"Feature": 30.0, "Term": 62.0, "p": 15.0, "q": 15.0, "Genes": 58.0}  # mm, two columns together
@@ -19,13 +20,6 @@ MOST_GENES = 12
 def _wrapped(text: object, width: float) -> str:
     """A text on as many lines as a column of `width` mm needs."""
     return "\n".join(textwrap.wrap(str(text), int((width - 2) / LETTER_MM))) or " "
-
-
-def _genes(names: object) -> str:
-    """The first of a `;`-joined list."""
-    genes = str(names).split(";")
-    more = f" and {len(genes) - MOST_GENES} more" if len(genes) > MOST_GENES else ""
-    return ", ".join(genes[:MOST_GENES]) + more
 
 
 def cells_of(rows: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +34,7 @@ def cells_of(rows: pd.DataFrame) -> pd.DataFrame:
         "Term": rows["term"],
         "p": [f"{value:.2g}" for value in rows["p"]],
         "q": [f"{value:.2g}" for value in rows["q"]],
-        "Genes": [_genes(names) for names in rows["genes"]],
+        "Genes": [preview(str(names).split(";"), MOST_GENES) for names in rows["genes"]],
     }
     return pd.DataFrame({name: [_wrapped(cell, WIDTHS[name]) for cell in texts[name]] for name in WIDTHS})
 

@@ -3,7 +3,7 @@
 
 import pandas as pd
 
-from hx_findings import count, each, estimate, names, number, of_rows, p_value, people
+from hx_findings import count, each, estimate, names, number, of_rows, p_value, people, shuffled_with_hits
 
 
 def _of_side(part: pd.DataFrame, side: str) -> str:
@@ -44,8 +44,7 @@ def setting_claims(rows: pd.DataFrame) -> str:
 def labels(rows: pd.DataFrame) -> str:
     """Of the real rows of annotation_summary.tsv with control_hits."""
     hits = rows[rows["hits"] > 0]
-    control = rows["control_hits"].dropna()
-    beside = f", with donors shuffled {number((control > 0).sum())}" if len(control) else ""
+    beside = shuffled_with_hits(rows)
     told = f"{number(len(hits))} of {count(len(rows), 'label has', 'labels have')} hits{beside}"
     row = rows.loc[rows["best_p"].idxmin()] if rows["best_p"].notna().any() else None
     least = "" if row is None else f"; smallest {p_value(row['best_p'])} ({row['label']} with {row['best_feature']})"

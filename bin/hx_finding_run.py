@@ -3,16 +3,9 @@
 
 import pandas as pd
 
-from hx_findings import count, detectable, each, estimate, names, number, of_rows, people
+from hx_findings import count, detectable, each, estimate, names, number, of_rows, people, shuffled
+from hx_report import PEOPLE_KINDS
 from hx_sizes import size_text
-
-PEOPLE_KINDS = ("donor", "slide", "rna")
-
-
-def _beside(row: pd.Series, name: str) -> str:
-    """', 0 with donors shuffled'; '' where the control did not run."""
-    control = row.get(f"control_{name}")
-    return "" if control is None or pd.isna(control) else f", {number(control)} with donors shuffled"
 
 
 @of_rows
@@ -25,11 +18,11 @@ def verdict(rows: pd.DataFrame) -> str:
             told.append(f"shared variance {estimate(*row[['shared', 'shared_low', 'shared_high', 'shared_p']])}")
         if not pd.isna(row.get("genes_found")):
             found = f"{count(row['genes_found'], 'gene')} of {number(row['genes'])} found"
-            told.append(found + _beside(row, "genes_found"))
+            told.append(found + shuffled(row.get("control_genes_found")))
         if not pd.isna(row.get("predicted")):
             gain = row["predicted_gain"]
             gain = "" if pd.isna(gain) else f" with a median gain in R2 of {number(gain)}"
-            told.append(f"{count(row['predicted'], 'gene')} predicted{gain}{_beside(row, 'predicted')}")
+            told.append(f"{count(row['predicted'], 'gene')} predicted{gain}{shuffled(row.get('control_predicted'))}")
         parts.append(f"{row['tissue_id']} is {row['status']}: {', '.join(told)}{detectable(rows.loc[[row.name]])}")
     return each(parts)
 

@@ -3,24 +3,33 @@
 
 import pandas as pd
 
-from hx_findings import count, each, estimate, names, number, of_rows, p_value, people, span
+from hx_findings import (
+    count,
+    each,
+    estimate,
+    names,
+    number,
+    of_rows,
+    p_value,
+    people,
+    shuffled,
+    shuffled_with_hits,
+    span,
+)
+from hx_report import real
 from hx_shared import EXPRESSION, last_of
-
-
-def _of(rows: pd.DataFrame, control: str) -> pd.DataFrame:
-    return rows[rows["control"] == control]
 
 
 @of_rows
 def calibration(rows: pd.DataFrame) -> str:
     """Of summary/calibration.tsv: the settings with donors shuffled, whose p values are null."""
-    null = _of(rows, "shuffle_donors")
+    null = rows[rows["control"] == "shuffle_donors"]
     if not len(null):
         return "no setting ran with donors shuffled, so that nothing here says whether p values hold."
-    real = span(_of(rows, "none")["lambda_gc"])
+    own = span(real(rows)["lambda_gc"])
     return (
         f"with donors shuffled the share of p < .05 is {span(null['share_p05'])} and lambda {span(null['lambda_gc'])}, "
-        f"in {count(len(null), 'setting')}; as donors are, lambda is {real}."
+        f"in {count(len(null), 'setting')}; as donors are, lambda is {own}."
     )
 
 
@@ -29,9 +38,8 @@ def controls(rows: pd.DataFrame) -> str:
     """Of summary/controls.tsv: hits of each tissue's primary setting and of its controls."""
     parts = []
     for tissue, part in rows.groupby("tissue_id", sort=False):
-        real = _of(part, "none")
         told = [f"{number(row['hits'])} by {row['control']}" for _, row in part[part["control"] != "none"].iterrows()]
-        own = count(real["hits"].sum(), "hit")
+        own = count(real(part)["hits"].sum(), "hit")
         parts.append(f"{tissue}: {', '.join([own, *told])}, {people(part['n'].iloc[0])}")
     return each(parts)
 
@@ -40,8 +48,7 @@ def controls(rows: pd.DataFrame) -> str:
 def settings(rows: pd.DataFrame) -> str:
     """Of summary/settings.tsv."""
     with_hits = rows[rows["hits"] > 0].sort_values("hits", ascending=False, kind="stable")
-    control = rows["control_hits"].dropna() if "control_hits" in rows else pd.Series(dtype=float)
-    beside = f", with donors shuffled {number((control > 0).sum())}" if len(control) else ""
+    beside = shuffled_with_hits(rows)
     most = f"; most in {with_hits['setting'].iloc[0]} ({number(with_hits['hits'].iloc[0])})" if len(with_hits) else ""
     return f"{number(len(with_hits))} of {count(len(rows), 'setting has', 'settings have')} hits{beside}{most}."
 
@@ -68,11 +75,11 @@ def genes(rows: pd.DataFrame) -> str:
 @of_rows
 def shared_variance(rows: pd.DataFrame) -> str:
     """Of the headline rows with control_share: expression by image, with the last adjustment there is."""
-    real = rows[rows["direction"] == EXPRESSION]
-    real = real[real["adjusted"] == last_of(real)] if len(real) else real
+    side = rows[rows["direction"] == EXPRESSION]
+    side = side[side["adjusted"] == last_of(side)] if len(side) else side
     parts = []
-    for _, row in real.iterrows():
-        beside = "" if pd.isna(row["control_share"]) else f", {number(row['control_share'])} with donors shuffled"
+    for _, row in side.iterrows():
+        beside = shuffled(row["control_share"])
         told = estimate(*row[["adjusted_share", "ci_low", "ci_high", "p"]])
         parts.append(f"{row['tissue_id']}: expression by image {told}{beside}, {people(row['n'])}")
     return each(parts)
@@ -84,8 +91,7 @@ def prediction(rows: pd.DataFrame) -> str:
     chosen = rows[rows["analysis"] == "primary"]
     parts = []
     for _, row in (chosen if len(chosen) else rows).iterrows():
-        control = row["control_genes_found"]
-        beside = "" if pd.isna(control) else f", {number(control)} with donors shuffled"
+        beside = shuffled(row["control_genes_found"])
         gain = "" if pd.isna(row["delta_r2_found"]) else f", their median gain in R2 {number(row['delta_r2_found'])}"
         found = f"{count(row['genes_found'], 'gene')} of {number(row['genes'])} found{beside}{gain}"
         parts.append(f"{row['tissue_id']}: {found}, {people(row['n'])}")
@@ -97,8 +103,7 @@ def enrichment(rows: pd.DataFrame) -> str:
     """Of the real rows of enrichment_summary.tsv with control_found."""
     parts = []
     for _, row in rows.iterrows():
-        control = row["control_found"]
-        beside = "" if pd.isna(control) else f", {number(control)} with donors shuffled"
+        beside = shuffled(row["control_found"])
         parts.append(f"{row['setting']}, {row['collection']} by {row['test']}: {number(row['found'])} found{beside}")
     return each(parts, what="row")
 

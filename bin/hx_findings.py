@@ -11,6 +11,7 @@ from functools import wraps
 
 import pandas as pd
 
+from hx_cli import preview
 from hx_disclosure import few
 
 NOTHING = "no row."
@@ -34,15 +35,6 @@ def number(value: float) -> str:
 def p_value(value: float) -> str:
     """'p = 0.45', 'p = 1.2e-05', 'p not known'; p of q: see `found_at`."""
     return "p not known" if pd.isna(value) else f"p = {value:.2g}"
-
-
-def percent(share: float) -> str:
-    """'12.3 %' of .123.
-
-    >>> percent(0.1234), percent(1.0), percent(float("nan"))
-    ('12.3 %', '100 %', 'not known')
-    """
-    return "not known" if pd.isna(share) else f"{round(100 * share, 1):g} %"
 
 
 def count(value: float, one: str, many: str = "") -> str:
@@ -89,8 +81,8 @@ def estimate(value: float, low: float = math.nan, high: float = math.nan, p: flo
 def span(values: Iterable[float], wording: Callable[[float], str] = number) -> str:
     """'0.100 to 0.300', '0.100' of one value, 'not known' of none.
 
-    >>> span([0.3, 0.1, float("nan")]), span([]), span([0.5, 0.25], percent)
-    ('0.100 to 0.300', 'not known', '25 % to 50 %')
+    >>> span([0.3, 0.1, float("nan")]), span([]), span([0.5, 0.25], "{:.2f}".format)
+    ('0.100 to 0.300', 'not known', '0.25 to 0.50')
     """
     known = [value for value in values if not pd.isna(value)]
     if not known:
@@ -105,11 +97,8 @@ def names(values: Iterable[object], most: int = MOST) -> str:
     >>> names("abcde"), names("ab"), names("")
     ('a, b, c and 2 more', 'a, b', 'none')
     """
-    every = [str(value) for value in dict.fromkeys(values)]
-    if not every:
-        return "none"
-    rest = len(every) - most
-    return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")
+    every = list(dict.fromkeys(values))
+    return preview(every, most) if every else "none"
 
 
 def each(parts: Sequence[str], most: int = MOST, what: str = "tissue") -> str:
@@ -123,14 +112,24 @@ def each(parts: Sequence[str], most: int = MOST, what: str = "tissue") -> str:
     return "; ".join([*parts[:most], *more]) + "." if parts else NOTHING
 
 
-def found_at(alpha: float) -> str:
-    """'q at most 0.05'."""
-    return f"q at most {alpha:g}"
+def shuffled(value: float | None) -> str:
+    """', 0 with donors shuffled'; '' where that control did not run.
+
+    >>> shuffled(0.001), shuffled(float("nan")), shuffled(None)
+    (', 0.001 with donors shuffled', '', '')
+    """
+    return "" if value is None or pd.isna(value) else f", {number(value)} with donors shuffled"
 
 
-def detectable(rows: pd.DataFrame, column: str = "detectable_r") -> str:
+def shuffled_with_hits(rows: pd.DataFrame) -> str:
+    """', with donors shuffled 1': of how many rows the control (control_hits) has hits; '' where it did not run."""
+    control = rows["control_hits"].dropna() if "control_hits" in rows else pd.Series(dtype=float)
+    return f", with donors shuffled {number((control > 0).sum())}" if len(control) else ""
+
+
+def detectable(rows: pd.DataFrame) -> str:
     """', |r| of 0.85 and more has 80 % power'; '' where no table says."""
-    known = rows[column].dropna() if column in rows else pd.Series(dtype=float)
+    known = rows["detectable_r"].dropna() if "detectable_r" in rows else pd.Series(dtype=float)
     return f", |r| of {span(known, '{:.2f}'.format)} and more has 80 % power" if len(known) else ""
 
 

@@ -14,13 +14,18 @@ from hx_io import read_table
 
 
 def read_or_say(
-    path: Path, name: str, columns: Sequence[str], say: Callable[[str], None], more: Sequence[str] | None = ()
+    path: Path,
+    name: str,
+    columns: Sequence[str],
+    say: Callable[[str], None],
+    more: Sequence[str] | None = (),
+    may_be_empty: bool = False,
 ) -> pd.DataFrame | None:
     """Columns of a TSV (typed) or Parquet table; None, and why by `say`, where it is not to be used or has no row.
 
     Args:
         name: of the table, for what is said. columns: that it must have. more: that are read where there are any; None
-            for all.
+            for all. may_be_empty: no row is a result, of which nothing is said.
     """
     try:
         text = read_table(path) if path.suffix == ".tsv" else None
@@ -34,6 +39,7 @@ def read_or_say(
         say(f"{name} has no column {', '.join(lacking)}: it was made by another version of HistoGEx")
         return None
     if table.empty:
-        say(f"{name} has no row")
+        if not may_be_empty:
+            say(f"{name} has no row")
         return None
     return table

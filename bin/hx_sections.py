@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import hx_colours
 import hx_finding_run
 from hx_disclosure import FEW, Disclosure, few
 from hx_mqc import COUNT, PEOPLE, RATIO, SMALL_P, escape, table, text
@@ -12,8 +13,7 @@ from hx_report import PEOPLE_KINDS, without_ids
 from hx_report import losses as report_losses
 from hx_verdict import RULE
 
-# Okabe and Ito's colours, told apart by colour-blind readers.
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+COLOURS = [*hx_colours.COLOURS, "#000000"]
 FOUND = {
     "cond_formatting_rules": {"found": [{"s_eq": "found"}], "missed": [{"s_eq": "missed"}]},
     "cond_formatting_colours": [{"found": "#1b7837"}, {"missed": "#b2182b"}],

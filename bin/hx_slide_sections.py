@@ -69,17 +69,18 @@ def slide_sections(status: pd.DataFrame | None) -> list[dict]:
     name = "Status of slides"
     if status is None:
         return [text("slide_status", name, "Slides by status.", "", ["No slide was read: features were given."])]
+    counts = slide_counts(status)
     shown = [
         bars(
             "slide_status",
             name,
             "Slides by status: ok, partial (part of the pixels is unreadable), no tissue, unreadable.",
             f"Slides without tissue or unreadable ones beyond a few would be wrong. Rows: {PUBLISHED}.",
-            slide_counts(status),
+            counts,
             STATUS_COLOURS,
             "Slides",
             people=True,
-            finding=hx_finding_run.slide_status(slide_counts(status)),
+            finding=hx_finding_run.slide_status(counts),
         ),
         _problems(slide_problems(status)),
     ]

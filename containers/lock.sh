@@ -6,12 +6,11 @@
 # says, and fail on one with a merge conflict), hence the temporary name.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. containers/images.sh
 uv=.venv/bin/uv
 [ -x "$uv" ] || { echo "lock: no $uv; run 'make setup' first" >&2; exit 2; }
-if (($# == 0)); then set -- slides deep deep-cuda encode encode-cuda stats report; fi
-for image; do
-  [ -e "containers/$image/Dockerfile" ] || { echo "lock: no image $image (no containers/$image/Dockerfile)" >&2; exit 2; }
-done
+if (($# == 0)); then set -- "${images[@]}"; fi
+known_images lock "$@"
 constraints=$(mktemp)
 trap 'rm -f "$constraints"' EXIT
 sed -nE 's/^onnxruntime==([0-9.]+).*/onnxruntime-gpu<=\1/p' requirements.lock > "$constraints"

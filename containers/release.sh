@@ -4,18 +4,15 @@
 # [image…]; images that are not named stay named by tag. Log in first: docker login.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. containers/images.sh
 registry=${REGISTRY:-}
 registry=${registry%/}
 [ -n "$registry" ] || { echo "release: say where to: make release REGISTRY=ghcr.io/my-lab" >&2; exit 2; }
-if (($# == 0)); then set -- slides deep deep-cuda encode encode-cuda stats report; fi
+if (($# == 0)); then set -- "${images[@]}"; fi
 bash containers/build.sh "$@"
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 digests=()
 for image; do
-  case $image in
-    *-cuda) name=histogex/${image%-cuda}:$version-cuda ;;
-    *) name=histogex/$image:$version-cpu ;;
-  esac
+  name=$(tag_of "$image")
   docker tag "$name" "$registry/$name"
   docker push --quiet "$registry/$name" >/dev/null || { echo "release: $registry/$name was not pushed; conf/containers.config names images by tag" >&2; exit 1; }
   digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$registry/$name" | sed -n "s|^$registry/${name%%:*}@||p")

@@ -21,7 +21,7 @@ process DRAW_FIGURES {
     def listed = [prefixes, [galleries].flatten()].transpose().collect { prefix, picture -> "${prefix}\t${picture}" }
     def with_tissues = tissues ? '--tissues tissues' : ''
     """
-    # bin: hx_bins.py hx_cli.py hx_disclosure.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_figure.py hx_figure_bars.py hx_figure_cells.py hx_figure_data.py hx_figure_lines.py hx_figure_pictures.py hx_figure_table.py hx_gather.py hx_io.py hx_join.py hx_linear.py hx_overlap.py hx_parallel.py hx_reml.py hx_results_tables.py hx_settings.py hx_shared.py hx_sizes.py hx_variance.py
+    # bin: hx_bins.py hx_cli.py hx_colours.py hx_disclosure.py hx_donors.py hx_factor_cells.py hx_factor_levels.py hx_factors.py hx_fdr.py hx_figure.py hx_figure_bars.py hx_figure_cells.py hx_figure_data.py hx_figure_lines.py hx_figure_pictures.py hx_figure_table.py hx_gather.py hx_io.py hx_join.py hx_linear.py hx_overlap.py hx_parallel.py hx_reml.py hx_results_tables.py hx_settings.py hx_shared.py hx_sizes.py hx_variance.py
     cat > galleries.tsv << 'END_OF_TABLE'
     ${(['prefix\tpicture'] + listed).join('\n    ')}
     END_OF_TABLE
